@@ -1,0 +1,1 @@
+"""What it means: rules, the investigation, grounding, policy, model backends, the store."""

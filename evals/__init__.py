@@ -1,0 +1,1 @@
+"""How well: scenarios, the runner, scorers, reports, the scripted model server."""

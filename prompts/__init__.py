@@ -1,0 +1,1 @@
+"""Prompt text as strict Jinja files, rendered and hashed."""

@@ -1,0 +1,1 @@
+"""What has been written: runbooks, past cases; ingest, index, retrieve."""

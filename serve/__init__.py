@@ -1,0 +1,1 @@
+"""Who hears: the command line, the API, the demo."""

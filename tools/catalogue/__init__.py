@@ -1,0 +1,1 @@
+"""Vendor catalogues as data: facts only, no policy."""

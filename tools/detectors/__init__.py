@@ -1,0 +1,1 @@
+"""Detectors over windows: one module each, found by walking this folder."""

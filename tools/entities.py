@@ -1,0 +1,107 @@
+"""One place that resolves names: index, PCI address, UUID, host name.
+
+Indices shift when a GPU drops out, and kernel logs speak PCI addresses; so two entities are one when a stable id
+says so, and the index is what people read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tools.types import Entity, EntityKind
+
+_PCI = re.compile(r"^(?:PCI:)?(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})(?:\.([0-7]))?$")
+
+
+def normalise_pci(address: str) -> str:
+    """Spell a PCI address as ``0000:3b:00.0``: four-digit domain where it fits, lower case, with function.
+
+    Kernel Xid lines leave the function out, NVML prints an eight-digit domain, lspci drops a zero domain.
+
+    Returns:
+        The canonical form, or the text stripped and lower-cased where it is no PCI address.
+    """
+    match = _PCI.match(address.strip())
+    if match is None:
+        return address.strip().lower()
+    domain, bus, device, function = match.groups()
+    number = int(domain or "0", 16)
+    return f"{number:04x}:{int(bus, 16):02x}:{int(device, 16):02x}.{function or '0'}"
+
+
+def make_gpu(node: str, *, index: str | int | None = None, pci: str = "", uuid: str = "", serial: str = "") -> Entity:
+    """Build a GPU entity; the PCI address (else the UUID) stands in the place of an unknown index."""
+    address = normalise_pci(pci) if pci else ""
+    name = str(index) if index is not None else address or uuid or "?"
+    return Entity("gpu", node, name).with_ids(pci=address, uuid=uuid, serial=serial)
+
+
+def make_pci_device(kind: EntityKind, node: str, address: str) -> Entity:
+    """Build an entity of any kind that is known by its PCI address."""
+    pci = normalise_pci(address)
+    return Entity(kind, node, pci).with_ids(pci=pci)
+
+
+def same_entity(one: Entity, other: Entity) -> bool:
+    """Say whether two entities are one thing: by a shared stable id if both have it, else by kind, node and name."""
+    if one.kind != other.kind or not same_node(one.node, other.node):
+        return False
+    left, right = one.id_map, other.id_map
+    for key in ("uuid", "serial", "pci"):
+        if key in left and key in right:
+            return left[key] == right[key]
+    return one.name == other.name
+
+
+def same_node(one: str, other: str) -> bool:
+    """Say whether two host names may be one host: an unknown host could be any; a short name matches its FQDN."""
+    if not one or not other:
+        return True
+    a, b = one.lower(), other.lower()
+    return a == b or a.split(".")[0] == b.split(".")[0]
+
+
+def resolve_entities(entities: Iterable[Entity]) -> dict[Entity, Entity]:
+    """Map every entity to the best-known spelling of the same thing.
+
+    A GPU named by PCI address in a log gets the index that ``nvidia-smi`` or NVML gave for that address.
+
+    Returns:
+        From each entity seen to its representative: most stable ids, an index before an address, all ids merged.
+    """
+    seen = list(dict.fromkeys(entities))
+    groups: list[list[Entity]] = []
+    for entity in sorted(seen, key=_knowledge, reverse=True):
+        group = next((g for g in groups if any(same_entity(entity, member) for member in g)), None)
+        if group is None:
+            groups.append([entity])
+        else:
+            group.append(entity)
+    return {member: best for group in groups for best in [_merge(group)] for member in group}
+
+
+def _knowledge(entity: Entity) -> tuple[int, int, int, str]:
+    # The spelling breaks ties, so that the same evidence always resolves the same way.
+    return (len(entity.ids), int(entity.name.isdigit()), int(bool(entity.node)), str(entity))
+
+
+def _merge(group: list[Entity]) -> Entity:
+    best = max(group, key=lambda e: (int(e.name.isdigit()), int(bool(e.node)), len(e.ids), str(e)))
+    ids: dict[str, str] = {}
+    for entity in reversed(group):
+        ids.update(entity.id_map)
+    node = best.node or next((e.node for e in group if e.node), "")
+    return replace(best, node=node).with_ids(**ids)
+
+
+def parse_entity(spelling: str) -> Entity | None:
+    """Read ``gpu:node-017/3`` or ``job:4711`` back into an entity; None where it is no spelling of one."""
+    kind, colon, rest = spelling.partition(":")
+    if not colon or not rest:
+        return None
+    node, slash, name = rest.partition("/")
+    if slash:
+        return Entity(kind, node, name)  # type: ignore[arg-type]
+    return Entity(kind, node="", name=rest) if kind != "node" else Entity("node", node=rest)  # type: ignore[arg-type]

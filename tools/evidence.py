@@ -1,0 +1,84 @@
+"""The book of evidence: every line or reading that a verdict may point at, with a short handle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tools.clock import format_moment
+from tools.types import NO_MOMENT, Moment, Quote
+
+MAX_QUOTE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numbered piece of evidence.
+
+    Attributes:
+        id: Handle within one triage: ``e1``, ``e2``, …
+        source: ``kern.log:118``, or the exact command or query.
+        span: RFC 3339 start and end, None where the evidence tells no wall time.
+        quote: The line as read, or a rendered table for readings.
+        values: Signal or word to number or text; empty for a line.
+    """
+
+    id: str
+    source: str
+    span: tuple[str, str] | None
+    quote: str
+    values: Mapping[str, float | str] = field(default_factory=dict)
+
+
+class EvidenceBook:
+    """Numbers evidence in the order in which it is first named; the same place is never numbered twice."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, str], Evidence] = {}
+        self._by_id: dict[str, Evidence] = {}
+
+    def add(
+        self,
+        quote: Quote,
+        *,
+        start: Moment = NO_MOMENT,
+        end: Moment | None = None,
+        values: Mapping[str, float | str] | None = None,
+    ) -> Evidence:
+        """Number a quote, or return the evidence that already stands for it.
+
+        Args:
+            quote: Where it stands and what it says.
+            start: When it was, or when a span of readings began.
+            end: When the span ended; `start` where not given.
+            values: Numbers that the quote holds, for code to check claims against.
+        """
+        key = (quote.place, quote.text)
+        if key in self._by_key:
+            return self._by_key[key]
+        first, last = format_moment(start), format_moment(end or start)
+        evidence = Evidence(
+            id=f"e{len(self._by_id) + 1}",
+            source=quote.place,
+            span=(first, last) if first and last else None,
+            quote=neutralise(quote.text)[:MAX_QUOTE_CHARACTERS],
+            values=dict(values or {}),
+        )
+        self._by_key[key] = evidence
+        self._by_id[evidence.id] = evidence
+        return evidence
+
+    def find(self, evidence_id: str) -> Evidence | None:
+        """Look a handle up; None where no such evidence was ever shown."""
+        return self._by_id.get(evidence_id.strip().lower())
+
+    def __iter__(self) -> Iterator[Evidence]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+
+def neutralise(text: str) -> str:
+    """Replace control characters, so that evidence can never steer a terminal; tabs become spaces."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "�" if c != "\n" else "\n" for c in text)
