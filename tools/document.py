@@ -1,0 +1,101 @@
+"""Texts to be parsed: in memory or on disk, plain or gzip, always streamed line by line."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from tools.errors import EvidenceNotFound, EvidenceUnreadable
+from tools.types import Line
+
+MAX_LINE_BYTES = 64 * 1024
+"""Longest line that is kept: longer than any kernel line (the ring buffer's records end at about 8 KiB)."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDocument:
+    """A text that is already in memory: the answer of a command, or what came on standard input.
+
+    Attributes:
+        label: Relative path or command: what a quote names as its source.
+        node: Host that the text is from, where known.
+        text: The whole text; undecodable bytes were replaced by whoever decoded it.
+    """
+
+    label: str
+    node: str
+    text: str
+
+    def lines(self) -> Iterator[Line]:
+        """Iterate over the lines from the start, each capped to 64 KiB."""
+        # Not str.splitlines: it also splits at form feeds and other characters that no line-based tool counts.
+        pieces = self.text.split("\n")
+        if pieces[-1] == "":
+            pieces.pop()
+        for number, piece in enumerate(pieces, start=1):
+            text = piece.removesuffix("\r")[:MAX_LINE_BYTES]
+            yield Line(number, text.removeprefix(_BOM) if number == 1 else text)
+
+
+@dataclass(frozen=True, slots=True)
+class FileDocument:
+    """A file that is read line by line and never held whole; gzip is recognised by its first bytes.
+
+    Attributes:
+        label: What a quote names as its source, usually the path relative to the evidence folder.
+        node: Host that the text is from, where known.
+        path: The file.
+    """
+
+    label: str
+    node: str
+    path: Path
+
+    def lines(self) -> Iterator[Line]:
+        """Stream the lines from the start, each capped to 64 KiB, bytes that are no UTF-8 replaced.
+
+        Raises:
+            EvidenceNotFound: The file does not exist (any more).
+            EvidenceUnreadable: No right to read it, or damaged gzip data (after the lines that could be read).
+        """
+        try:
+            with _open(self.path) as stream:
+                yield from decode_lines(_cut_lines(stream))
+        except FileNotFoundError:
+            raise EvidenceNotFound(f"{self.label} does not exist.", fix=f"ls -l {self.path.parent}") from None
+        except PermissionError:
+            raise EvidenceUnreadable(f"No right to read {self.label}.", fix=f"sudo chmod a+r {self.path}") from None
+        except (EOFError, zlib.error, OSError) as error:
+            raise EvidenceUnreadable(f"{self.label} cannot be read: {error}.", fix=f"gzip -t {self.path}") from None
+
+
+def decode_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
+    """Number and decode raw lines: UTF-8 with replacement, without line ends and byte-order mark."""
+    for number, piece in enumerate(pieces, start=1):
+        text = piece.rstrip(b"\r\n").decode("utf-8", errors="replace")
+        yield Line(number, text.removeprefix(_BOM) if number == 1 else text)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as raw:
+        if raw.peek(2)[:2] == _GZIP_MAGIC:
+            with gzip.GzipFile(fileobj=raw) as unzipped:
+                yield cast("IO[bytes]", unzipped)
+        else:
+            yield raw
+
+
+def _cut_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    # A "line" of gigabytes (binary data) must not fill the memory: its head is kept, the rest is skipped in pieces.
+    while piece := stream.readline(MAX_LINE_BYTES):
+        yield piece
+        while not piece.endswith(b"\n") and (piece := stream.readline(MAX_LINE_BYTES)):
+            pass
