@@ -141,6 +141,7 @@ class Window:
         step_seconds: Nominal distance of two readings, None for a single snapshot.
         reasons: (row, signal) to why the reading is missing: ``not_supported``, ``gpu_lost``, ``timeout``, …
         quotes: Row to the text line that the latest reading came from; empty for an API.
+        signal_quotes: (row, signal) to its own line, where a text has one line for each reading (``nvidia-smi -q``).
         clock: Which clock ``times`` are on.
     """
 
@@ -152,6 +153,7 @@ class Window:
     reasons: Mapping[tuple[int, str], str] = field(default_factory=dict)
     quotes: Mapping[int, Quote] = field(default_factory=dict)
     clock: Clock = "utc"
+    signal_quotes: Mapping[tuple[int, str], Quote] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self.entities), len(self.times))
@@ -165,6 +167,13 @@ class Window:
         if array is None or array.shape[1] == 0 or np.isnan(array[row, -1]):
             return None
         return float(array[row, -1])
+
+    def quotes_of(self, row: int, *signals: str) -> tuple[Quote, ...]:
+        """The lines that some signals of one row came from, the row's own line where they have none."""
+        own = [self.signal_quotes[row, name] for name in signals if (row, name) in self.signal_quotes]
+        if not own and row in self.quotes:
+            own = [self.quotes[row]]
+        return tuple(dict.fromkeys(own))
 
 
 Relation = Literal["uses", "runs_on", "part_of"]
