@@ -1,0 +1,74 @@
+"""Tables of the store. What is searched for is a column; the whole document stands beside it as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Document = dict[str, Any]
+DOCUMENT_TYPE = JSON().with_variant(JSONB(), "postgresql")
+
+# Constraint names are fixed, so that a migration can name what it changes on either database.
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {Document: DOCUMENT_TYPE, float: Double()}  # noqa: RUF012 - SQLAlchemy's own form
+
+
+class RunRow(Base):
+    """One triage or one investigation: what it read, what it did, what it cost."""
+
+    __tablename__ = "runs"
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    time_seconds: Mapped[float] = mapped_column(index=True)
+    kind: Mapped[str]
+    case_id: Mapped[str] = mapped_column(index=True)
+    document: Mapped[Document]
+
+
+class VerdictRow(Base):
+    """One verdict, as it was given; never changed afterwards."""
+
+    __tablename__ = "verdicts"
+
+    verdict_id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), index=True)
+    position: Mapped[int]
+    case_id: Mapped[str] = mapped_column(index=True)
+    time_seconds: Mapped[float] = mapped_column(index=True)
+    entity: Mapped[str] = mapped_column(index=True)
+    node: Mapped[str] = mapped_column(index=True)
+    fault: Mapped[str] = mapped_column(index=True)
+    status: Mapped[str]
+    severity: Mapped[str]
+    document: Mapped[Document]
+
+
+class EventRow(Base):
+    """All events of one code on one entity in one run, counted; the first of them in full."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_entity_code", "entity", "code"),)
+
+    event_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), index=True)
+    entity: Mapped[str]
+    node: Mapped[str] = mapped_column(index=True)
+    code: Mapped[str]
+    count: Mapped[int]
+    first_seconds: Mapped[float | None]
+    last_seconds: Mapped[float | None]
+    document: Mapped[Document]

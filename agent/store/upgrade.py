@@ -1,0 +1,35 @@
+"""Migrations: bring the tables of a database to the newest revision, from inside the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, inspect, text
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def find_head() -> str:
+    """The newest revision: revisions are numbered files, ``0001_first.py`` and on."""
+    return max(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def needs_upgrade(engine: Engine) -> bool:
+    """Say whether the tables are older than this program; Alembic is not even imported where they are not."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return True
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found != find_head()
+
+
+def upgrade(engine: Engine) -> None:
+    """Run every migration that the database has not seen."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
