@@ -1,16 +1,64 @@
-# Every target bootstraps what it needs; `make help` lists them.
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+# Every target makes what it needs; `make help` lists them.
 VENV := .venv
 BIN := $(VENV)/bin
+# The first of these that really runs and is 3.11 or 3.12; a name on the path may be a shim without an interpreter.
+RIGHT := import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	if $$p -c '$(RIGHT)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test check bench lock docs clean
+.PHONY: help setup demo test test-all-pythons check bench lock docs clean
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-setup: $(VENV)/.ready  ## Create .venv with the command daytwo
+setup: $(VENV)/.ready  ## Create .venv with the command .venv/bin/daytwo
 
 $(VENV)/.ready: pyproject.toml uv.lock
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --inexact --python $(BIN)/python
+	@test -n "$(PYTHON)" || { echo "Daytwo needs Python 3.11 or 3.12 and found neither." \
+	  "Next: apt-get install python3.11, or make setup PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
+	  else echo "$(PYTHON) has no venv module. Next: sudo apt-get install python3-venv" >&2; exit 2; fi; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import uv' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(UV) sync --quiet --locked --inexact --python $(BIN)/python
 	@touch $@
+
+demo: setup  ## Show the main job in three acts, in under five minutes
+	@$(BIN)/daytwo demo
+
+test: setup  ## Run every test that needs no GPU and no network, with coverage
+	$(PYTEST) --cov --cov-report=term
+
+test-all-pythons: setup  ## Run the tests on 3.11 and 3.12, each where it is to be had
+	@for version in 3.11 3.12; do \
+	  found=""; \
+	  for p in python$$version $$HOME/.pyenv/versions/$$version*/bin/python; do \
+	    if $$p -c "import sys; raise SystemExit('%d.%d' % sys.version_info[:2] != '$$version')" >/dev/null 2>&1; then found=$$p; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then echo "== Python $$version: not to be had here"; continue; fi; \
+	  echo "== Python $$version: $$found"; \
+	  UV_PROJECT_ENVIRONMENT=.venv-$$version $(BIN)/uv sync --quiet --locked --python "$$($$found -c 'import sys; print(sys.executable)')" || exit 1; \
+	  .venv-$$version/bin/python -m pytest || exit 1; \
+	done
+
+check: setup  ## Format, lint, types, import fences, size caps, generated docs
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(PYTEST) tests/house
+	$(BIN)/python -m serve.docs --check
+
+bench: setup  ## Measure help, a 100 MB log, the index, retrieval and the code; prints Markdown
+	@$(BIN)/python -m evals.bench
+
+lock: setup  ## Lock the newest dependencies that fit
+	$(UV) lock --upgrade
+
+docs: setup  ## Write docs/help.md, docs/settings.md, docs/schemas/
+	$(BIN)/python -m serve.docs
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) .venv-3.11 .venv-3.12 .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
