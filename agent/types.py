@@ -230,3 +230,22 @@ class Case:
     confidence: Confidence = "confirmed"
     notes: tuple[str, ...] = ()
     affected: tuple[tuple[Entity, Role], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the seat of the investigation concluded, after grounding; policy decides what it is worth.
+
+    Attributes:
+        claims: With `verified` set by code; false ones are kept to be shown struck out.
+        alternatives: (fault, why less likely).
+        rejected: Why the opinion is not used at all; empty where it may be.
+    """
+
+    fault: str
+    summary: str
+    claims: tuple[Claim, ...] = ()
+    alternatives: tuple[tuple[str, str], ...] = ()
+    model: ModelUse | None = None
+    usage: Usage | None = None
+    rejected: str = ""

@@ -1,0 +1,162 @@
+"""The tables of policy: faults, what events speak for, what folds under what, and when the action differs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal, cast
+
+from agent.types import Action, SeverityWord, Urgency
+
+Weight = Literal["settles", "indicates", "weak", "none"]
+Scope = Literal["entity", "disk", "node", "node_or_job", "reading"]
+WEIGHT_RANK: dict[str, int] = {"none": 0, "weak": 1, "indicates": 2, "settles": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row of the fault table.
+
+    Attributes:
+        scope: ``node``, ``fleet``, ``service`` or ``meta``.
+        differs: When the action is another one, in words; the tested policy behind it is `differs.csv`.
+        detected: Whether an event code or a detector of this edition can name it.
+    """
+
+    id: str
+    scope: str
+    component: str
+    kind: str
+    severity: SeverityWord
+    action: Action
+    urgency: Urgency
+    follow_up: Action
+    differs: str
+    what: str
+    detected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventPolicy:
+    """What an event code speaks for."""
+
+    code: str
+    fault: str
+    weight: Weight
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRule:
+    """A cause that explains a consequence within `seconds`, in a scope and an order."""
+
+    cause: str
+    consequence: str
+    scope: Scope
+    seconds: float
+    order: Literal["after", "any"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Severity and action of a fault under a named circumstance."""
+
+    severity: SeverityWord
+    action: Action
+    urgency: Urgency
+    follow_up: Action
+    why: str
+
+
+DETECTOR_FAULTS = frozenset(
+    {
+        "gpu_missing",
+        "gpu_thermal_throttle",
+        "gpu_power_throttle",
+        "pcie_link_degraded",
+        "io_saturated",
+        "io_noisy_neighbor",
+        "disk_wearout",
+    }
+)
+"""Faults that detectors of this edition hint at; a test holds it against the detectors."""
+
+
+def _read_rows(name: str) -> list[dict[str, str]]:
+    with files("agent").joinpath("tables", name).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@cache
+def load_faults() -> Mapping[str, Fault]:
+    """Read the fault table, in its own order."""
+    named = {policy.fault for policy in load_event_policy().values()} | DETECTOR_FAULTS
+    return {
+        row["fault"]: Fault(
+            id=row["fault"],
+            scope=row["scope"],
+            component=row["component"],
+            kind=row["kind"],
+            severity=cast(SeverityWord, row["severity"]),
+            action=cast(Action, row["action"]),
+            urgency=cast(Urgency, row["urgency"]),
+            follow_up=cast(Action, row["follow_up"]),
+            differs=row["when_it_differs"],
+            what=row["what_it_is"],
+            detected=row["fault"] in named,
+        )
+        for row in _read_rows("faults.csv")
+    }
+
+
+@cache
+def load_event_policy() -> Mapping[str, EventPolicy]:
+    """Read what each event code speaks for."""
+    return {
+        row["code"]: EventPolicy(row["code"], row["fault"], cast(Weight, row["weight"]), row["why"])
+        for row in _read_rows("events.csv")
+    }
+
+
+@cache
+def load_fold_rules() -> Mapping[tuple[str, str], FoldRule]:
+    """Read which cause explains which consequence."""
+    return {
+        (row["cause"], row["consequence"]): FoldRule(
+            row["cause"],
+            row["consequence"],
+            cast(Scope, row["scope"]),
+            float(row["seconds"]),
+            "after" if row["order"] == "after" else "any",
+            row["why"],
+        )
+        for row in _read_rows("folds.csv")
+    }
+
+
+@cache
+def load_alternatives() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Read what else the same evidence could mean, with the reason why that is less likely."""
+    table: dict[str, tuple[tuple[str, str], ...]] = {}
+    for row in _read_rows("alternatives.csv"):
+        table[row["fault"]] = (*table.get(row["fault"], ()), (row["alternative"], row["less_likely_because"]))
+    return table
+
+
+@cache
+def load_differences() -> Mapping[tuple[str, str], Difference]:
+    """Read when the action of a fault differs, by (fault, note); the order of the file is the order of precedence."""
+    return {
+        (row["fault"], row["note"]): Difference(
+            cast(SeverityWord, row["severity"]),
+            cast(Action, row["action"]),
+            cast(Urgency, row["urgency"]),
+            cast(Action, row["follow_up"]),
+            row["why"],
+        )
+        for row in _read_rows("differs.csv")
+    }

@@ -1,0 +1,194 @@
+"""From events and findings to suspicions: one fault on one entity, with all that speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from agent.faults import WEIGHT_RANK, EventPolicy, load_event_policy
+from agent.types import Suspicion
+from tools.clock import measure_distance
+from tools.entities import resolve_entities
+from tools.types import Entity, Event, Facts, Finding
+
+BURST_GAP_SECONDS = 180.0
+"""Events nearer than this are one burst: three minutes, the gap that NVSentinel's analyser rules use."""
+
+KERNEL_FAMILIES = frozenset(
+    "xid sxid gpu driver pci nvme block scsi ata md fs nfs mlx5 edac mce oom task cpu kernel limit".split()
+)
+NVLINK5_XIDS = frozenset(f"xid:{code}" for code in range(144, 151))
+NOT_A_FAULT = frozenset({"benign", "healthy", "not_applicable"})
+NO_POLICY = EventPolicy("", "unknown", "weak", "")
+
+
+def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion]:
+    """Group what was seen by fault and entity, weigh it, and note what changes the action.
+
+    Events are taken in the order in which they were read. Entities are resolved first, so that a PCI address in a
+    log and an index in `nvidia-smi` become one GPU.
+    """
+    spelling = resolve_entities([*facts.entities, *(e.entity for e in facts.events), *(f.entity for f in findings)])
+    events = [replace(event, entity=spelling[event.entity]) for event in facts.events]
+    groups: dict[tuple[str, str], Suspicion] = {}
+    for event in end_episodes(events):
+        policy = weigh_event(event)
+        if policy.weight != "none":
+            _add(groups, policy.fault, event.entity, policy.weight, event=event)
+    for finding in findings:
+        weight = "settles" if finding.settles else "indicates" if finding.score >= 1.0 else "weak"
+        _add(groups, finding.fault_hint, spelling[finding.entity], weight, finding=finding)
+    return [note_circumstances(suspicion, events) for suspicion in groups.values()]
+
+
+def _add(
+    groups: dict[tuple[str, str], Suspicion],
+    fault: str,
+    entity: Entity,
+    weight: Literal["settles", "indicates", "weak", "none"],
+    *,
+    event: Event | None = None,
+    finding: Finding | None = None,
+) -> None:
+    key = (fault, f"job:{entity.name}" if entity.kind == "job" and entity.name else str(entity))
+    old = groups.get(key, Suspicion(fault, entity, "weak"))
+    heavier = weight if WEIGHT_RANK[weight] > WEIGHT_RANK[old.weight] else old.weight
+    groups[key] = replace(
+        old,
+        weight=heavier if heavier != "none" else "weak",
+        events=(*old.events, event) if event else old.events,
+        findings=(*old.findings, finding) if finding else old.findings,
+    )
+
+
+def weigh_event(event: Event) -> EventPolicy:
+    """Look up what an event speaks for; a kernel message that a user wrote is never more than weak."""
+    table = load_event_policy()
+    policy = table.get(_policy_code(event)) or _default_policy(event)
+    family = event.code.partition(":")[0]
+    if event.writer == "user" and family in KERNEL_FAMILIES and policy.weight != "none":
+        return replace(policy, weight="weak")
+    return policy
+
+
+def _policy_code(event: Event) -> str:
+    """The row of the event table: fields decide for codes whose meaning depends on their line."""
+    if event.code in NVLINK5_XIDS:
+        word = event.fields.get("decode_severity") or event.fields.get("severity", "")
+        return event.code if not word else "nvlink5:nonfatal" if "non" in word.lower() else "nvlink5:fatal"
+    if event.code.startswith("sxid:"):
+        return f"sxid:{event.fields.get('severity') or 'untold'}"
+    if event.code == "cuda:error" and "ecc" in event.fields.get("error", "").lower():
+        return "cuda:ecc"
+    return event.code
+
+
+def _default_policy(event: Event) -> EventPolicy:
+    # 63 of the catalogue's 172 Xid codes are unused: they page nobody.
+    return EventPolicy(event.code, "benign", "weak", "unused code") if event.code.startswith("xid:") else NO_POLICY
+
+
+ENDINGS: Mapping[str, str] = {"nfs:ok": "nfs:not_responding", "xid:162": "xid:163"}
+"""An event that ends another: what it ended speaks for nothing any more."""
+
+
+def end_episodes(events: Sequence[Event]) -> list[Event]:
+    """Leave out what a later event ended: an NFS server that answers again, power smoothing that came back."""
+    ended: set[int] = set()
+    for position, event in enumerate(events):
+        opener = ENDINGS.get(event.code)
+        if opener is None:
+            continue
+        ended.update(
+            earlier
+            for earlier, candidate in enumerate(events[:position])
+            if candidate.code == opener and _one_place(candidate, event)
+        )
+    return [event for position, event in enumerate(events) if position not in ended]
+
+
+def _one_place(one: Event, other: Event) -> bool:
+    server = one.fields.get("server"), other.fields.get("server")
+    if all(server):
+        return server[0] == server[1]
+    return one.entity == other.entity
+
+
+def count_bursts(events: Sequence[Event]) -> int:
+    """Count groups of events that lie further apart than the burst gap; events of unknown distance are one burst."""
+    bursts = 1 if events else 0
+    for earlier, later in zip(events, events[1:], strict=False):
+        distance = measure_distance(earlier, later)
+        timed = earlier.moment.seconds is not None and later.moment.seconds is not None
+        if timed and distance.seconds is not None and distance.seconds > BURST_GAP_SECONDS:
+            bursts += 1
+    return bursts
+
+
+def _codes(suspicion: Suspicion) -> set[str]:
+    return {event.code for event in suspicion.events}
+
+
+def _values(events: Iterable[Event], *fields: str) -> set[tuple[str, ...]]:
+    return {tuple(event.fields.get(name, "") for name in fields) for event in events}
+
+
+def _only(suspicion: Suspicion, *codes: str) -> bool:
+    return bool(suspicion.events) and not suspicion.findings and _codes(suspicion) <= set(codes)
+
+
+def _is_same_place_again(suspicion: Suspicion) -> bool:
+    hits = [e for e in suspicion.events if e.code == "xid:13" and e.fields.get("gpc")]
+    return count_bursts(hits) > 1 and len(_values(hits, "gpc", "tpc")) == 1
+
+
+def _is_31_of_several_jobs(suspicion: Suspicion) -> bool:
+    hits = [e for e in suspicion.events if e.code == "xid:31"]
+    return count_bursts(hits) > 1 and len(_values(hits, "pid")) > 1
+
+
+def _came_back(suspicion: Suspicion, events: Sequence[Event]) -> bool:
+    last = suspicion.events[-1]
+    return any(
+        e.code in ("nic:link_up", "kernel:boot")
+        and e.code.startswith(("nic:" if last.code.startswith("nic:") else "kernel:"))
+        and (e.entity == last.entity or e.code == "kernel:boot")
+        and (measure_distance(last, e).seconds or 0) > 0
+        for e in events
+    )
+
+
+def _field_says(name: str, *words: str) -> Callable[[Suspicion, Sequence[Event]], bool]:
+    return lambda s, _: any(e.fields.get(name, "") in words for e in s.events)
+
+
+CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], bool]]] = (
+    ("gpu_app_fault", "only_45", lambda s, _: _only(s, "xid:45")),
+    ("gpu_app_fault", "same_gpc_tpc", lambda s, _: _is_same_place_again(s)),
+    ("gpu_app_fault", "several_jobs", lambda s, _: _is_31_of_several_jobs(s)),
+    ("gpu_memory_contained", "repeat", lambda s, _: count_bursts(s.events) > 1),
+    ("gpu_memory_uncorrectable", "sram_threshold", lambda s, _: any("sram_threshold" in f.values for f in s.findings)),
+    ("gpu_off_bus", "handle_only", lambda s, _: _only(s, "gpu:handle_failed")),
+    ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & {"pci:aer_fatal", "pci:dpc", "pci:link_down"})),
+    ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),
+    ("disk_media_error", "removable", _field_says("removable", "yes")),
+    ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
+    ("disk_wearout", "drive_says", lambda s, _: s.weight == "settles"),
+    ("host_cpu_lockup", "hard_or_repeated", lambda s, _: "cpu:hard_lockup" in _codes(s) or count_bursts(s.events) > 1),
+    ("host_kernel_panic", "back_up", lambda s, events: bool(s.events) and _came_back(s, events)),
+    ("nic_link_down", "came_back", lambda s, events: bool(s.events) and _came_back(s, events)),
+    ("collective_hang", "already_ended", _field_says("ended", "yes")),
+    ("collective_hang", "only_echo", lambda s, _: _only(s, "nccl:remote_error")),
+)
+"""(fault, note, test): circumstances under which `differs.csv` changes the action."""
+
+
+def note_circumstances(suspicion: Suspicion, events: Sequence[Event]) -> Suspicion:
+    """Add the notes that hold for a suspicion; `weak_only` where nothing but weak signs speaks for it."""
+    notes = [note for fault, note, holds in CIRCUMSTANCES if fault == suspicion.fault and holds(suspicion, events)]
+    if suspicion.weight == "weak":
+        notes.append("weak_only")
+    if any(event.writer == "user" and event.code.partition(":")[0] in KERNEL_FAMILIES for event in suspicion.events):
+        notes.append("forgeable")
+    return replace(suspicion, notes=tuple(notes))
