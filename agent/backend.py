@@ -1,0 +1,82 @@
+"""The seat of the investigator: what a backend must do, and the shapes that pass between it and the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from tools.errors import OperatorError
+
+Message = dict[str, Any]
+EndpointKind = Literal["rules", "local", "remote", "scripted"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the investigator asks for; `arguments` is JSON text as it came."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. Token counts are the server's; where it gives none they are an estimate of characters / 4."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one investigation may cost: model steps before it must conclude, seconds, tokens in and out."""
+
+    steps: int = 8
+    seconds: float = 180.0
+    tokens: int = 100_000
+
+
+class Backend(Protocol):
+    """Whoever sits in the seat.
+
+    Both calls raise `ModelError` for anything that is no answer, and return within about `seconds`.
+    """
+
+    @property
+    def name(self) -> str:
+        """How the model is called in verdicts."""
+        ...
+
+    @property
+    def endpoint_kind(self) -> EndpointKind:
+        """Where it runs; ``rules`` is no model at all."""
+        ...
+
+    def step(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float) -> Reply:
+        """Go on with the investigation: ask for tools, or answer in words when enough was seen."""
+        ...
+
+    def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
+        """Answer with one JSON object that fits the schema; no tools."""
+        ...
+
+
+def parse_endpoint(text: str) -> tuple[str, str]:
+    """Split ``URL#NAME`` of a model endpoint into its base URL and the model's name.
+
+    Raises:
+        OperatorError: There is no URL or no name, or it is no http(s) URL.
+    """
+    url, _, name = text.strip().partition("#")
+    fix = "--model http://127.0.0.1:8000/v1#Qwen/Qwen3-Coder-30B-A3B-Instruct"
+    if not url.startswith(("http://", "https://")) or not url.partition("://")[2].strip("/"):
+        raise OperatorError(f"Model endpoint {text!r} is no http(s) URL.", fix=fix)
+    if not name.strip():
+        raise OperatorError(f"Model endpoint {text!r} does not name a model after '#'.", fix=f"--model {url}#NAME")
+    return url.rstrip("/"), name.strip()
