@@ -1,0 +1,187 @@
+"""The one table of signals: each canonical quantity, its base unit, and where each source finds it.
+
+Names follow the Prometheus conventions: base units, the unit last, counters end in ``_total``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SignalKind = Literal["gauge", "counter"]
+MIB = float(1024**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One canonical quantity.
+
+    Attributes:
+        name: Canonical name, ending in its unit.
+        unit: Base unit as the name ends in it; empty for flags, codes, bit masks and plain counts.
+        meaning: What it tells, in words.
+        nvml: Function of NVML (argument in brackets), empty where NVML has none.
+        nvml_scale: Factor from NVML's unit to the base unit.
+        dcgm: Fields of dcgm-exporter; several are alternatives by version, newest last, or summed where `dcgm_sum`.
+        dcgm_scale: Factor from the exporter's unit to the base unit.
+        node_exporter: PromQL over node_exporter, ``$window`` standing for the range; empty where it has none.
+        column: Column of ``nvidia-smi --query-gpu`` or of ``iostat -x``.
+        column_scale: Factor from that column's unit to the base unit.
+    """
+
+    name: str
+    unit: str
+    kind: SignalKind
+    meaning: str
+    nvml: str = ""
+    nvml_scale: float = 1.0
+    dcgm: tuple[str, ...] = ()
+    dcgm_scale: float = 1.0
+    dcgm_sum: bool = False
+    node_exporter: str = ""
+    column: str = ""
+    column_scale: float = 1.0
+
+
+def _gpu(
+    name: str, unit: str, meaning: str, nvml: str, dcgm: str | tuple[str, ...] = (), column: str = "", **more: float
+) -> Signal:
+    fields = (dcgm,) if isinstance(dcgm, str) else dcgm
+    return Signal(
+        f"gpu_{name}", unit, "counter" if name.endswith("_total") else "gauge", meaning, nvml=nvml,
+        nvml_scale=more.get("nvml_scale", 1.0), dcgm=fields, dcgm_scale=more.get("dcgm_scale", 1.0),
+        dcgm_sum=bool(more.get("dcgm_sum", 0)), column=column, column_scale=more.get("column_scale", 1.0),
+    )  # fmt: skip
+
+
+_DEV = "DCGM_FI_DEV_"
+_NVLINK_ERRORS = tuple(
+    f"{_DEV}NVLINK_{what}_ERROR_COUNT_TOTAL" for what in ("CRC_FLIT", "CRC_DATA", "REPLAY", "RECOVERY")
+)
+
+_GPU_SIGNALS = (
+    _gpu("temperature_celsius", "celsius", "core temperature", "Temperature[GPU]", f"{_DEV}GPU_TEMP",
+         "temperature.gpu"),
+    _gpu("memory_temperature_celsius", "celsius", "temperature of the memory", "FieldValues[MEMORY_TEMP]",
+         f"{_DEV}MEMORY_TEMP", "temperature.memory"),
+    _gpu("power_watts", "watts", "power drawn now", "PowerUsage", f"{_DEV}POWER_USAGE", "power.draw", nvml_scale=1e-3),
+    _gpu("power_limit_watts", "watts", "power limit in force", "PowerManagementLimit", f"{_DEV}POWER_MGMT_LIMIT",
+         "power.limit", nvml_scale=1e-3),
+    _gpu("power_limit_default_watts", "watts", "power limit as built", "PowerManagementDefaultLimit",
+         f"{_DEV}POWER_MGMT_LIMIT_DEF", "power.default_limit", nvml_scale=1e-3),
+    _gpu("sm_clock_hertz", "hertz", "clock of the multiprocessors", "ClockInfo[SM]", f"{_DEV}SM_CLOCK", "clocks.sm",
+         nvml_scale=1e6, dcgm_scale=1e6, column_scale=1e6),
+    _gpu("sm_clock_max_hertz", "hertz", "highest clock of the multiprocessors", "MaxClockInfo[SM]",
+         f"{_DEV}MAX_SM_CLOCK", "clocks.max.sm", nvml_scale=1e6, dcgm_scale=1e6, column_scale=1e6),
+    _gpu("memory_clock_hertz", "hertz", "clock of the memory", "ClockInfo[MEM]", f"{_DEV}MEM_CLOCK", "clocks.mem",
+         nvml_scale=1e6, dcgm_scale=1e6, column_scale=1e6),
+    _gpu("utilization_ratio", "ratio", "share of time in which a kernel ran", "UtilizationRates[gpu]",
+         f"{_DEV}GPU_UTIL", "utilization.gpu", nvml_scale=0.01, dcgm_scale=0.01, column_scale=0.01),
+    _gpu("memory_used_bytes", "bytes", "memory in use", "MemoryInfo[used]", f"{_DEV}FB_USED", "memory.used",
+         dcgm_scale=MIB, column_scale=MIB),
+    _gpu("memory_total_bytes", "bytes", "memory of the GPU", "MemoryInfo[total]", f"{_DEV}FB_TOTAL", "memory.total",
+         dcgm_scale=MIB, column_scale=MIB),
+    _gpu("clock_event_reasons", "", "bit mask of what holds the clocks down", "CurrentClocksEventReasons",
+         (f"{_DEV}CLOCK_THROTTLE_REASONS", f"{_DEV}CLOCKS_EVENT_REASONS"), "clocks_event_reasons.active"),
+    _gpu("ecc_corrected_volatile_total", "", "memory errors corrected since the driver was loaded",
+         "TotalEccErrors[corrected, volatile]", f"{_DEV}ECC_SBE_VOL_TOTAL", "ecc.errors.corrected.volatile.total"),
+    _gpu("ecc_uncorrected_volatile_total", "", "memory errors not corrected since the driver was loaded",
+         "TotalEccErrors[uncorrected, volatile]", f"{_DEV}ECC_DBE_VOL_TOTAL", "ecc.errors.uncorrected.volatile.total"),
+    _gpu("ecc_corrected_aggregate_total", "", "memory errors corrected in the life of the GPU",
+         "TotalEccErrors[corrected, aggregate]", f"{_DEV}ECC_SBE_AGG_TOTAL", "ecc.errors.corrected.aggregate.total"),
+    _gpu("ecc_uncorrected_aggregate_total", "", "memory errors not corrected in the life of the GPU",
+         "TotalEccErrors[uncorrected, aggregate]", f"{_DEV}ECC_DBE_AGG_TOTAL",
+         "ecc.errors.uncorrected.aggregate.total"),
+    _gpu("row_remap_pending", "", "1 where a row waits for a reset to be remapped", "RemappedRows[pending]",
+         f"{_DEV}ROW_REMAP_PENDING", "remapped_rows.pending"),
+    _gpu("row_remap_failure", "", "1 where a row could not be remapped", "RemappedRows[failure]",
+         f"{_DEV}ROW_REMAP_FAILURE", "remapped_rows.failure"),
+    _gpu("row_remap_corrected_total", "", "rows remapped for corrected errors", "RemappedRows[corrected]",
+         f"{_DEV}CORRECTABLE_REMAPPED_ROWS", "remapped_rows.correctable"),
+    _gpu("row_remap_uncorrected_total", "", "rows remapped for uncorrected errors", "RemappedRows[uncorrected]",
+         f"{_DEV}UNCORRECTABLE_REMAPPED_ROWS", "remapped_rows.uncorrectable"),
+    _gpu("retired_pages_pending", "", "1 where a page waits for a reset to be retired (before Ampere)",
+         "RetiredPagesPendingStatus", f"{_DEV}RETIRED_PENDING", "retired_pages.pending"),
+    _gpu("pcie_width_lanes", "lanes", "PCIe lanes in use", "CurrPcieLinkWidth", f"{_DEV}PCIE_LINK_WIDTH",
+         "pcie.link.width.current"),
+    _gpu("pcie_width_max_lanes", "lanes", "PCIe lanes that GPU and slot can use", "MaxPcieLinkWidth",
+         f"{_DEV}PCIE_MAX_LINK_WIDTH", "pcie.link.width.max"),
+    _gpu("pcie_generation", "", "PCIe generation in use; an idle GPU lowers it", "CurrPcieLinkGeneration",
+         f"{_DEV}PCIE_LINK_GEN", "pcie.link.gen.current"),
+    _gpu("pcie_generation_max", "", "PCIe generation that GPU and slot can use", "MaxPcieLinkGeneration",
+         f"{_DEV}PCIE_MAX_LINK_GEN", "pcie.link.gen.max"),
+    _gpu("pcie_replay_total", "", "PCIe packets sent again", "PcieReplayCounter", f"{_DEV}PCIE_REPLAY_COUNTER"),
+    _gpu("recovery_action", "", "what the driver asks for: 0 none, 1 GPU reset, 2 node reboot, 3 drain P2P, "
+         "4 drain and reset", "FieldValues[GET_GPU_RECOVERY_ACTION]",
+         (f"{_DEV}GET_GPU_RECOVERY_ACTION", f"{_DEV}GPU_RECOVERY_ACTION"), "gpu_recovery_action"),
+    _gpu("nvlink_active_links", "", "NVLinks that are up", "NvLinkState"),
+    _gpu("nvlink_error_total", "", "CRC, replay and recovery errors over all NVLinks",
+         "FieldValues[NVLINK_*_ERROR_COUNT_TOTAL]", _NVLINK_ERRORS, dcgm_sum=1),
+)  # fmt: skip
+
+
+def _disk(name: str, unit: str, meaning: str, node_exporter: str = "", column: str = "", scale: float = 1.0) -> Signal:
+    kind: SignalKind = "counter" if name.endswith("_total") else "gauge"
+    return Signal(f"disk_{name}", unit, kind, meaning, node_exporter=node_exporter, column=column, column_scale=scale)
+
+
+def _rate(metric: str) -> str:
+    return f"rate(node_disk_{metric}_total[$window])"
+
+
+_DISK_SIGNALS = (
+    _disk("reads_per_second", "per_second", "read requests completed", _rate("reads_completed"), "r/s"),
+    _disk("writes_per_second", "per_second", "write requests completed", _rate("writes_completed"), "w/s"),
+    _disk("read_bytes_per_second", "bytes_per_second", "bytes read", _rate("read_bytes"), "rkB/s", 1024.0),
+    _disk("write_bytes_per_second", "bytes_per_second", "bytes written", _rate("written_bytes"), "wkB/s", 1024.0),
+    _disk("read_await_seconds", "seconds", "mean time of a read request, queue included",
+          f"{_rate('read_time_seconds')} / {_rate('reads_completed')}", "r_await", 1e-3),
+    _disk("write_await_seconds", "seconds", "mean time of a write request, queue included",
+          f"{_rate('write_time_seconds')} / {_rate('writes_completed')}", "w_await", 1e-3),
+    _disk("queue_length", "", "mean number of requests waiting or served", _rate("io_time_weighted_seconds"), "aqu-sz"),
+    _disk("utilization_ratio", "ratio", "share of time in which a request was open", _rate("io_time_seconds"),
+          "%util", 0.01),
+    _disk("spare_ratio", "ratio", "spare blocks left (NVMe log)"),
+    _disk("spare_threshold_ratio", "ratio", "spare blocks below which the maker calls the disk worn"),
+    _disk("wear_ratio", "ratio", "life used as the maker counts it; may pass 1"),
+    _disk("media_errors_total", "", "reads that the disk could not recover"),
+    _disk("crc_errors_total", "", "transfers damaged on the cable"),
+    _disk("smart_failed", "", "1 where the disk's own health test failed"),
+    _disk("critical_warning", "", "bit mask of NVMe critical warnings"),
+)  # fmt: skip
+
+_GUEST_SIGNALS = (
+    Signal("guest_cpu_ratio", "ratio", "gauge", "CPU time of a guest, 1 a full core"),
+    Signal("guest_memory_bytes", "bytes", "gauge", "memory given to a guest"),
+)
+
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*_GPU_SIGNALS, *_DISK_SIGNALS, *_GUEST_SIGNALS)}
+"""Canonical name to signal, in the order in which tables show them."""
+
+GPU_SIGNAL_NAMES: tuple[str, ...] = tuple(signal.name for signal in _GPU_SIGNALS)
+
+CLOCK_EVENT_BITS: dict[int, str] = {
+    0x1: "gpu_idle",
+    0x2: "applications_clocks",
+    0x4: "sw_power_cap",
+    0x8: "hw_slowdown",
+    0x10: "sync_boost",
+    0x20: "sw_thermal_slowdown",
+    0x40: "hw_thermal_slowdown",
+    0x80: "hw_power_brake",
+    0x100: "display_clocks",
+}
+"""Bits of ``gpu_clock_event_reasons`` (NVML's nvmlClocksEventReasons group)."""
+
+RECOVERY_ACTIONS: dict[int, str] = {
+    0: "none", 1: "gpu_reset", 2: "node_reboot", 3: "drain_p2p", 4: "drain_and_reset",
+    5: "recover_imex_domain", 6: "bus_reset", 7: "system_reboot",
+}  # fmt: skip
+"""Values of ``gpu_recovery_action`` (NVML's nvmlDeviceGpuRecoveryAction)."""
+
+
+def name_clock_reasons(mask: int) -> tuple[str, ...]:
+    """Spell the bits of a clock event mask; an unknown bit is spelled in hexadecimal."""
+    named = [name for bit, name in CLOCK_EVENT_BITS.items() if mask & bit]
+    rest = mask & ~sum(CLOCK_EVENT_BITS)
+    return (*named, hex(rest)) if rest else tuple(named)
