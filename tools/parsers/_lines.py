@@ -1,0 +1,83 @@
+"""What all line parsers share: quoting, numbers, shell noise, and the count of lines that were not understood."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
+from tools.types import Document, Line, Quote, Unread
+
+MAX_SAMPLES = 3
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
+PROMPT = re.compile(
+    r"^\s*(?:\[[\w.@:~/ -]+\]|\(?[\w.-]*\)?\s?[\w.-]+@[\w.-]+(?::|\s)?[\w~/.-]*|[\w.-]*[:~][\w~/.-]*)?\s?"
+    r"[#$%>]\s+(?:sudo\s+|time\s+|watch\s+(?:-\S+\s+)*)*(?P<command>[A-Za-z_./][\w./-]*)(?P<rest>(?:\s.*)?)$"
+)
+"""A shell prompt and what was typed: ``root@host:~# iostat -x 1``, ``$ dmesg``; also ``# nvidia-smi``."""
+_CUT = re.compile(
+    r"^\W*(?:\[?\s*(?:\.{3,}|…)\s*\]?|<snip>|\[snip\]|-{3,}\s*(?:snip|cut|truncated).*)\W*$", re.IGNORECASE
+)
+
+
+def strip_colours(text: str) -> str:
+    """Remove terminal colour and cursor sequences, which a pasted screen may hold."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
+def make_quote(document: Document, line: Line) -> Quote:
+    """Quote one line of a document, control characters neutralised."""
+    return Quote(document.label, line.number, neutralise(line.text[:MAX_QUOTE_CHARACTERS]).rstrip())
+
+
+def parse_number(text: str) -> float | None:
+    """Read the first number of a cell, decimal point or comma; None for ``N/A``, ``ERR!`` or an empty cell."""
+    match = _NUMBER.search(text)
+    if match is None:
+        return None
+    value = float(match.group().replace(",", "."))
+    return value if math.isfinite(value) else None
+
+
+def is_cut(text: str) -> bool:
+    """Say whether a line only tells that something was left out here: ``[...]``, ``<snip>``."""
+    return bool(_CUT.match(text))
+
+
+def is_noise(text: str) -> bool:
+    """Say whether a line holds no evidence by nature: empty, a shell prompt, a ruler, a cut mark."""
+    stripped = text.strip()
+    if not stripped or not any(c.isalnum() for c in stripped):
+        return True
+    return bool(PROMPT.match(text)) or is_cut(text)
+
+
+class Tally:
+    """Counts what was read and keeps the first lines that were not understood."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._unread = 0
+        self._samples: list[str] = []
+
+    def count(self, line: Line, *, understood: bool) -> None:
+        """Count one line; noise counts as nothing at all."""
+        if is_noise(line.text):
+            return
+        self._total += 1
+        if not understood:
+            self._unread += 1
+            if len(self._samples) < MAX_SAMPLES:
+                self._samples.append(neutralise(line.text.strip())[:200])
+
+    def result(self) -> Unread:
+        """What was counted."""
+        return Unread(self._total, self._unread, tuple(self._samples))
+
+
+def share_of(lines: Iterable[str], pattern: re.Pattern[str]) -> float:
+    """Say which share of the lines that are no noise a pattern matches, 0.0 to 1.0."""
+    kept = [line for line in lines if not is_noise(line)]
+    return sum(bool(pattern.search(line)) for line in kept) / len(kept) if kept else 0.0

@@ -1,0 +1,207 @@
+"""Reads the table of `nvidia-smi` and the errors that it prints in its stead.
+
+Knows the layouts of drivers 390 to 590: two-line cells, three-line cells with the MIG row (since 450), the wide table
+(since 530), and `ERR!` cells. A table that is cut in the middle is read as far as it goes, with coverage `partial`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from tools.entities import make_gpu
+from tools.parsers._gpu_errors import is_error_text, is_known_text, read_error, read_gap
+from tools.parsers._lines import Tally, is_cut, is_noise, make_quote, parse_number
+from tools.parsers._readings import Readings
+from tools.types import (
+    NO_MOMENT,
+    Clock,
+    Coverage,
+    Document,
+    Domain,
+    Entity,
+    Event,
+    Facts,
+    Line,
+    Moment,
+    Parsed,
+)  # fmt: skip
+
+FORM = "nvidia_smi"
+DOMAIN: Domain = "gpu"
+
+_MIB = 1024.0**2
+_HEAD = re.compile(r"NVIDIA-SMI\s+\d+\.\d+")
+_HEADINGS = re.compile(r"Persistence-M|Memory-Usage|MIG M\.|Processes:|GPU Memory|PID\s+Type|^\|\s+ID\s+ID\s")
+_FIRST = re.compile(
+    r"^\|?\s*(?P<index>\d{1,3})\s+(?P<model>\S.*?)\s+(?:On|Off|N/A|ERR!)?\s*\|\s*"
+    r"(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])\s*(?P<display>On|Off|N/A|ERR!)?\s*(?:\|(?P<ecc>[^|]*)\|?)?"
+)
+_DATE = re.compile(r"^\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
+_ECC = "gpu_ecc_uncorrected_volatile_total"
+_SECOND: tuple[tuple[re.Pattern[str], tuple[tuple[str, float], ...]], ...] = (
+    (re.compile(r"\b(-?\d+)C\b"), (("gpu_temperature_celsius", 1.0),)),
+    (re.compile(r"(\d+)W\s*/\s*(\d+)W"), (("gpu_power_watts", 1.0), ("gpu_power_limit_watts", 1.0))),
+    (re.compile(r"(\d+)W\s*/\s*(?:N/A|ERR!)"), (("gpu_power_watts", 1.0),)),
+    (re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB"), (("gpu_memory_used_bytes", _MIB), ("gpu_memory_total_bytes", _MIB))),
+    (re.compile(r"\|\s*(\d+)%"), (("gpu_utilization_ratio", 0.01),)),
+)
+_ALL_SECOND = ("gpu_temperature_celsius", "gpu_power_watts", "gpu_utilization_ratio")
+_RULER = re.compile(r"^[\s+|=-]*$")
+
+
+def recognise(sample: Sequence[str]) -> float:
+    """Say how sure it is: the program's own head line or GPU rows, else the share of its error texts."""
+    if any(_HEAD.search(line) for line in sample):
+        return 0.95
+    if any(_FIRST.match(line) for line in sample):
+        return 0.9
+    kept = [line for line in sample if not is_noise(line)]
+    errors = sum(is_error_text(line) for line in kept)
+    return 0.4 + 0.5 * errors / len(kept) if errors else 0.0
+
+
+def parse(document: Document) -> Parsed:
+    """Read every table of the text as one column of one window, and every error text as an event."""
+    table = _Table(document)
+    for line in document.lines():
+        table.read_line(line)
+    return table.finish()
+
+
+class _Table:
+    """State of reading: the GPU whose cells are being read, and what is still missing of it."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.readings = Readings(document.label)
+        self.tally = Tally()
+        self.events: list[Event] = []
+        self.gaps: list[Coverage] = []
+        self.moment = NO_MOMENT
+        self.clock: Clock = "none"
+        self.gpu: Entity | None = None
+        self.awaits_second = False
+        self.half_read: list[str] = []
+        self.cut = False
+        self.in_body = False
+        self.steps: tuple[Callable[[Line], bool], ...] = (
+            self._read_date, self._read_first, self._read_second, self._read_rest, self._read_error,
+        )  # fmt: skip
+
+    def read_line(self, line: Line) -> None:
+        self.cut = self.cut or is_cut(line.text)
+        understood = any(step(line) for step in self.steps)
+        self.tally.count(line, understood=understood or bool(_RULER.match(line.text)))
+
+    def _read_date(self, line: Line) -> bool:
+        match = _DATE.match(line.text)
+        if match is None:
+            return False
+        try:
+            time = datetime.strptime(" ".join(match["date"].split()), "%b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+        except ValueError:
+            return False
+        self.clock, self.moment = "local", Moment("local", time.timestamp())
+        self.readings.start_column(time.timestamp())
+        return True
+
+    def _read_first(self, line: Line) -> bool:
+        match = _FIRST.match(line.text)
+        if match is None:
+            return False
+        self._note_half()
+        gpu = make_gpu(self.document.node, index=match["index"], pci=match["pci"])
+        if self.readings.has(gpu, "gpu_seen"):
+            self.readings.start_column()
+        self.readings.put(gpu, "gpu_seen", 1.0)
+        self.readings.quote_row(gpu, make_quote(self.document, line))
+        self._put_ecc(gpu, match["ecc"], line)
+        self._note_errors(gpu, line)
+        self.gpu, self.awaits_second, self.in_body = gpu, True, True
+        return True
+
+    def _put_ecc(self, gpu: Entity, cell: str | None, line: Line) -> None:
+        text = (cell or "").strip()
+        count = parse_number(text) if text.isdigit() else None
+        reason = "" if count is not None else "error" if "ERR" in text else "not_supported" if text else "cut"
+        quote = make_quote(self.document, line) if count is not None else None
+        self.readings.put(gpu, _ECC, count, reason=reason, quote=quote)
+
+    def _read_second(self, line: Line) -> bool:
+        if not self.awaits_second or self.gpu is None or line.text.count("|") < 2:
+            return False
+        self.awaits_second = False
+        for pattern, signals in _SECOND:
+            match = pattern.search(line.text)
+            for group, (signal, factor) in enumerate(signals, start=1) if match else ():
+                self.readings.put(self.gpu, signal, round(float(match[group]) * factor, 9) if match else None)
+        for signal in _ALL_SECOND:
+            if not self.readings.has(self.gpu, signal):
+                self.readings.put(self.gpu, signal, None, reason="error" if "ERR!" in line.text else "not_supported")
+        self.readings.quote_row(self.gpu, make_quote(self.document, line))
+        self._note_errors(self.gpu, line)
+        return True
+
+    def _read_rest(self, line: Line) -> bool:
+        text = line.text.lstrip()
+        if text.startswith("+"):
+            self._note_half()
+            self.gpu, self.in_body = None, False
+            return True
+        return text.startswith("|") or bool(_HEAD.search(text)) or bool(_HEADINGS.search(text))
+
+    def _read_error(self, line: Line) -> bool:
+        event = read_error(self.document, line, self.moment)
+        gap = read_gap(self.document, line)
+        if event is not None:
+            self.events.append(event)
+        if gap is not None:
+            self.gaps.append(gap)
+        return is_known_text(line.text)
+
+    def _note_errors(self, gpu: Entity, line: Line) -> None:
+        cells = line.text.count("ERR!")
+        if not cells:
+            return
+        quote = make_quote(self.document, line)
+        fields = {"cells": str(cells), "fan_only": str(_fan_only(line.text)).lower()}
+        self.events.append(Event(self.moment, gpu, "gpu:err_reading", quote, fields))
+
+    def _note_half(self) -> None:
+        if self.gpu is not None and self.awaits_second:
+            self.half_read.append(self.gpu.name)
+        self.awaits_second = False
+
+    def finish(self) -> Parsed:
+        self._note_half()
+        self.readings.drop_empty_tail()
+        reasons = self._gaps_of_table()
+        coverage = [*self.gaps]
+        if reasons:
+            coverage.append(Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), "nvidia-smi -q"))
+        facts = Facts(
+            windows=tuple(self.readings.build(clock=self.clock)),
+            events=tuple(self.events),
+            entities=self.readings.entities,
+            coverage=tuple(coverage),
+        )
+        return Parsed(facts, self.tally.result())
+
+    def _gaps_of_table(self) -> list[str]:
+        reasons = []
+        if self.half_read:
+            reasons.append(f"the row of GPU {', '.join(self.half_read)} is cut")
+        if self.in_body or self.cut:
+            reasons.append("the table is cut")
+        seen = {int(gpu.name) for gpu in self.readings.entities}
+        missing = sorted(set(range(max(seen, default=-1) + 1)) - seen)
+        if missing:
+            shown = ", ".join(str(index) for index in missing[:8])
+            reasons.append(f"GPU {shown} is not shown though higher numbers are")
+        return reasons
+
+
+def _fan_only(text: str) -> bool:
+    return text.count("ERR!") == 1 and bool(re.match(r"^\|\s*ERR!", text))
