@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from itertools import pairwise
 
-from agent.faults import WEIGHT_RANK, EventPolicy, load_event_policy
+from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy
 from agent.types import Suspicion
 from tools.clock import measure_distance
 from tools.entities import resolve_entities
@@ -15,9 +15,12 @@ from tools.types import Entity, Event, Facts, Finding
 BURST_GAP_SECONDS = 180.0
 """Events nearer than this are one burst: three minutes, the gap that NVSentinel's analyser rules use."""
 
-KERNEL_FAMILIES = frozenset(
-    "xid sxid gpu driver pci nvme block scsi ata md fs nfs mlx5 edac mce oom task cpu kernel limit".split()
-)
+# fmt: off
+KERNEL_FAMILIES = frozenset({
+    "xid", "sxid", "gpu", "driver", "pci", "nvme", "block", "scsi", "ata", "md", "fs", "nfs", "mlx5", "edac", "mce",
+    "oom", "task", "cpu", "kernel", "limit",
+})
+# fmt: on
 NVLINK5_XIDS = frozenset(f"xid:{code}" for code in range(144, 151))
 NOT_A_FAULT = frozenset({"benign", "healthy", "not_applicable"})
 NO_POLICY = EventPolicy("", "unknown", "weak", "")
@@ -37,7 +40,7 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
         if policy.weight != "none":
             _add(groups, policy.fault, event.entity, policy.weight, event=event)
     for finding in findings:
-        weight = "settles" if finding.settles else "indicates" if finding.score >= 1.0 else "weak"
+        weight: Weight = "settles" if finding.settles else "indicates" if finding.score >= 1.0 else "weak"
         _add(groups, finding.fault_hint, spelling[finding.entity], weight, finding=finding)
     return [note_circumstances(suspicion, events) for suspicion in groups.values()]
 
@@ -46,7 +49,7 @@ def _add(
     groups: dict[tuple[str, str], Suspicion],
     fault: str,
     entity: Entity,
-    weight: Literal["settles", "indicates", "weak", "none"],
+    weight: Weight,
     *,
     event: Event | None = None,
     finding: Finding | None = None,
@@ -118,7 +121,7 @@ def _one_place(one: Event, other: Event) -> bool:
 def count_bursts(events: Sequence[Event]) -> int:
     """Count groups of events that lie further apart than the burst gap; events of unknown distance are one burst."""
     bursts = 1 if events else 0
-    for earlier, later in zip(events, events[1:], strict=False):
+    for earlier, later in pairwise(events):
         distance = measure_distance(earlier, later)
         timed = earlier.moment.seconds is not None and later.moment.seconds is not None
         if timed and distance.seconds is not None and distance.seconds > BURST_GAP_SECONDS:
@@ -150,13 +153,8 @@ def _is_31_of_several_jobs(suspicion: Suspicion) -> bool:
 
 def _came_back(suspicion: Suspicion, events: Sequence[Event]) -> bool:
     last = suspicion.events[-1]
-    return any(
-        e.code in ("nic:link_up", "kernel:boot")
-        and e.code.startswith(("nic:" if last.code.startswith("nic:") else "kernel:"))
-        and (e.entity == last.entity or e.code == "kernel:boot")
-        and (measure_distance(last, e).seconds or 0) > 0
-        for e in events
-    )
+    ends = (e for e in events if e.code == "kernel:boot" or (e.code == "nic:link_up" and e.entity == last.entity))
+    return any((measure_distance(last, end).seconds or 0) > 0 for end in ends)
 
 
 def _field_says(name: str, *words: str) -> Callable[[Suspicion, Sequence[Event]], bool]:

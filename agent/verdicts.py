@@ -1,0 +1,203 @@
+"""Write the verdict: the case, what policy decided, and what an opinion is worth."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+
+from agent.faults import load_faults
+from agent.judge import possible_faults
+from agent.policy import Decision, SitePolicy, at_most, build_plan, decide, decide_for_model
+from agent.types import (
+    Affected,
+    Alternative,
+    Case,
+    Claim,
+    Consequence,
+    DecidedBy,
+    EvidenceRow,
+    Opinion,
+    RunbookRef,
+    Subject,
+    Suspicion,
+    Verdict,
+)
+from tools.clock import format_time
+from tools.evidence import Evidence, EvidenceBook
+from tools.types import Facts
+
+MAX_QUOTES_PER_SUSPICION = 5
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def build_verdict(
+    case: Case,
+    book: EvidenceBook,
+    *,
+    facts: Facts,
+    site: SitePolicy,
+    now: datetime,
+    opinion: Opinion | None = None,
+) -> Verdict:
+    """Write the verdict of a case.
+
+    An opinion may explain, and may name another fault where rules left that open; it never changes what a rule
+    confirmed, and never makes the action more invasive.
+    """
+    decision, decided_by, reason = settle(case, facts, opinion)
+    evidence = cite_case(case, book)
+    claims = _rule_claims(case, book) + list(opinion.claims if opinion else ())
+    cited = dict.fromkeys([row.id for row in evidence] + [i for claim in claims for i in claim.evidence])
+    rows = [found for found in (book.find(handle) for handle in cited) if found is not None]
+    by_model = decided_by == "model"
+    return Verdict(
+        schema="daytwo.verdict/1",
+        verdict_id=make_verdict_id(now),
+        case_id=case.case_id,
+        time=format_time(now.timestamp()),
+        subject=Subject(entity=str(case.primary.entity), ids=case.primary.entity.id_map),
+        status=decision.status,
+        fault=decision.fault,
+        alternatives=_alternatives(case, decision.fault),
+        confidence=at_most(case.confidence, "likely") if by_model else case.confidence,
+        severity=decision.severity,
+        action=decision.action,
+        urgency=decision.urgency,
+        follow_up=decision.follow_up,
+        plan=build_plan(case, decision, site),
+        summary=opinion.summary if opinion and not reason and opinion.summary else summarise(case, decision),
+        affected=[Affected(entity=str(entity), role=role) for entity, role in case.affected],
+        consequences=_consequences(case, book),
+        evidence=[_row(item) for item in rows],
+        claims=claims,
+        runbook=_runbook(decision.fault, "do" if case.confidence == "confirmed" else "confirm"),
+        decided_by=decided_by,
+        reason=reason or decision.why or None,
+        model=opinion.model if opinion else None,
+        usage=opinion.usage if opinion else None,
+    )
+
+
+def settle(case: Case, facts: Facts, opinion: Opinion | None) -> tuple[Decision, DecidedBy, str]:
+    """Weigh an opinion against the rules.
+
+    Returns:
+        The decision that stands, who made it, and why the opinion was not followed (empty where it was).
+    """
+    rules = decide(case)
+    if opinion is None:
+        return rules, "rules", ""
+    if opinion.rejected:
+        return rules, "rules", opinion.rejected
+    possible = possible_faults(case, facts)
+    if opinion.fault == case.primary.fault:
+        return rules, "rules+model" if opinion.model else "rules", ""
+    if opinion.fault not in possible or opinion.fault not in load_faults():
+        return rules, "rules", f"the model named {opinion.fault!r}, which the evidence does not allow"
+    return decide_for_model(case, opinion.fault, possible), "model", ""
+
+
+def cite_case(case: Case, book: EvidenceBook) -> list[Evidence]:
+    """Number the evidence of a case: its primary first, then what it explains."""
+    cited = cite_suspicion(case.primary, book)
+    for folded in case.consequences:
+        cited += cite_suspicion(folded.suspicion, book)
+    return cited
+
+
+def cite_suspicion(suspicion: Suspicion, book: EvidenceBook) -> list[Evidence]:
+    """Number the first quotes of a suspicion, at most five of events and all of findings."""
+    rows = [book.add(event.quote, start=event.moment) for event in suspicion.events[:MAX_QUOTES_PER_SUSPICION]]
+    for finding in suspicion.findings:
+        for quote in finding.quotes[:MAX_QUOTES_PER_SUSPICION]:
+            rows.append(book.add(quote, start=finding.start, end=finding.end, values=finding.values))
+    return rows
+
+
+def _row(evidence: Evidence) -> EvidenceRow:
+    return EvidenceRow(
+        id=evidence.id,
+        source=evidence.source,
+        span=evidence.span,
+        quote=evidence.quote,
+        values=dict(evidence.values) or None,
+    )
+
+
+def _rule_claims(case: Case, book: EvidenceBook) -> list[Claim]:
+    claims = []
+    for suspicion in (case.primary, *(folded.suspicion for folded in case.consequences)):
+        rows = cite_suspicion(suspicion, book)
+        if rows:
+            signs = list(dict.fromkeys([e.code for e in suspicion.events] + [f.detector for f in suspicion.findings]))
+            text = f"{suspicion.entity}: {', '.join(signs)} speaks for {suspicion.fault}"
+            claims.append(Claim(text=text, evidence=list(dict.fromkeys(row.id for row in rows)), verified=True))
+    return claims
+
+
+def _consequences(case: Case, book: EvidenceBook) -> list[Consequence]:
+    return [
+        Consequence(
+            fault=folded.suspicion.fault,
+            entity=str(folded.suspicion.entity),
+            evidence=list(dict.fromkeys(row.id for row in cite_suspicion(folded.suspicion, book))),
+            count=max(len(folded.suspicion.events) + len(folded.suspicion.findings), 1),
+            confidence=folded.confidence,
+            why=folded.why,
+        )
+        for folded in case.consequences
+    ]
+
+
+def _alternatives(case: Case, chosen: str) -> list[Alternative]:
+    rows = [Alternative(fault=fault, less_likely_because=why) for fault, why in case.alternatives if fault != chosen]
+    if chosen != case.primary.fault:
+        why = "the rules' own reading, which does not settle it"
+        rows.insert(0, Alternative(fault=case.primary.fault, less_likely_because=why))
+    return rows
+
+
+def summarise(case: Case, decision: Decision) -> str:
+    """Say in two or three sentences what is wrong, what it explains and what to do."""
+    fault = load_faults()[decision.fault]
+    culprit = next((str(entity) for entity, role in case.affected if role == "culprit"), "")
+    first = f"{case.primary.entity}: {fault.what}."
+    parts = [first, f"The culprit is {culprit}." if culprit else ""]
+    if case.notes and decision.fault in ("unknown", "healthy", "benign", "not_applicable"):
+        parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300]}.")
+    if case.consequences:
+        names = ", ".join(dict.fromkeys(folded.suspicion.fault for folded in case.consequences))
+        parts.append(f"It explains {len(case.consequences)} more: {names}.")
+    doubts = [folded.why for folded in case.consequences if folded.confidence != "confirmed"]
+    parts += [f"Not certain: {doubts[0]}." if doubts else ""]
+    parts.append(_next_sentence(decision))
+    return " ".join(part for part in parts if part)
+
+
+def _next_sentence(decision: Decision) -> str:
+    if decision.action in ("none", "watch"):
+        return "Nothing has to be done." if decision.action == "none" else "Watch it."
+    when = {"now": "now", "job_end": "when the running jobs end", "maintenance": "at maintenance"}.get(decision.urgency)
+    then = f", then {decision.follow_up}" if decision.follow_up not in ("none", decision.action) else ""
+    return f"Next: {decision.action}{' ' + when if when else ''}{then}."
+
+
+@cache
+def _runbook(fault: str, section: str) -> RunbookRef | None:
+    exists = files("rag").joinpath("runbooks", f"{fault}.md").is_file()
+    return RunbookRef(id=fault, section=section) if exists else None
+
+
+def make_verdict_id(now: datetime) -> str:
+    """Make a new sortable id: 48 bits of milliseconds and 80 random bits in Crockford base 32, after the ULID scheme."""
+    number = (int(now.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
+    digits = [_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)]
+    return "v-" + "".join(digits)
+
+
+def read_clock() -> datetime:
+    """The present time with zone, for entry points."""
+    return datetime.fromtimestamp(time.time()).astimezone()
