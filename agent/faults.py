@@ -12,7 +12,7 @@ from typing import Literal, cast
 from agent.types import Action, SeverityWord, Urgency
 
 Weight = Literal["settles", "indicates", "weak", "none"]
-Scope = Literal["entity", "disk", "node", "node_or_job", "reading"]
+Scope = Literal["entity", "disk", "node", "node_or_job", "reading", "logged"]
 WEIGHT_RANK: dict[str, int] = {"none": 0, "weak": 1, "indicates": 2, "settles": 3}
 
 
@@ -87,8 +87,8 @@ DETECTOR_FAULTS = frozenset(
 
 
 def _read_rows(name: str) -> list[dict[str, str]]:
-    with files("agent").joinpath("tables", name).open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    text = files("agent").joinpath("tables", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 @cache

@@ -104,6 +104,8 @@ def _share_place(cause: Suspicion, effect: Suspicion, rule: FoldRule, facts: Fac
         return "" if same_entity(one, other) else None
     if rule.scope == "reading":
         return "" if same_disk(one, other) and not effect.events else None
+    if rule.scope == "logged":
+        return "" if same_disk(one, other) and cause.events else None
     if rule.scope == "disk":
         return "" if same_disk(one, other) else None
     if rule.scope == "node_or_job":

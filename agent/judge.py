@@ -103,9 +103,9 @@ def judge_coverage(facts: Facts, harmless: Sequence[Suspicion], *, troubled: boo
         cases.insert(0, _meta_case("unknown", subject, "inconclusive", missing))
     elif harmless:
         cases.append(_harmless_case(harmless, dented))
-    elif dented or not read:
+    elif dented or not (read or absent):
         cases.insert(0, _meta_case("unknown", subject, "inconclusive", dented))
-    else:
+    elif read:
         cases.append(_meta_case("healthy", subject, "confirmed", read))
     return cases
 

@@ -54,7 +54,6 @@ def build_verdict(
     rows = [found for found in (book.find(handle) for handle in cited) if found is not None]
     by_model = decided_by == "model"
     return Verdict(
-        schema="daytwo.verdict/1",
         verdict_id=make_verdict_id(now),
         case_id=case.case_id,
         time=format_time(now.timestamp()),
@@ -164,8 +163,9 @@ def summarise(case: Case, decision: Decision) -> str:
     """Say in two or three sentences what is wrong, what it explains and what to do."""
     fault = load_faults()[decision.fault]
     culprit = next((str(entity) for entity, role in case.affected if role == "culprit"), "")
-    first = f"{case.primary.entity}: {fault.what}."
-    parts = [first, f"The culprit is {culprit}." if culprit else ""]
+    # The words before the colon say what it is; the rest of the row lists every sign that it may have.
+    first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
+    parts = [f"{first}{_first_place(case)}.", f"The culprit is {culprit}." if culprit else ""]
     if case.notes and decision.fault in ("unknown", "healthy", "benign", "not_applicable"):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300]}.")
     if case.consequences:
@@ -175,6 +175,11 @@ def summarise(case: Case, decision: Decision) -> str:
     parts += [f"Not certain: {doubts[0]}." if doubts else ""]
     parts.append(_next_sentence(decision))
     return " ".join(part for part in parts if part)
+
+
+def _first_place(case: Case) -> str:
+    quotes = case.primary.quotes
+    return f" ({quotes[0].place})" if quotes else ""
 
 
 def _next_sentence(decision: Decision) -> str:
@@ -192,7 +197,7 @@ def _runbook(fault: str, section: str) -> RunbookRef | None:
 
 
 def make_verdict_id(now: datetime) -> str:
-    """Make a new sortable id: 48 bits of milliseconds and 80 random bits in Crockford base 32, after the ULID scheme."""
+    """Make a new sortable id after the ULID scheme: 48 bits of milliseconds, 80 random bits, Crockford base 32."""
     number = (int(now.timestamp() * 1000) << 80) | int.from_bytes(os.urandom(10), "big")
     digits = [_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)]
     return "v-" + "".join(digits)

@@ -47,9 +47,11 @@ class Entity:
     ids: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        """Spell the entity as ``gpu:node-017/3``, ``node:node-017``, ``job:4711``."""
-        if self.kind in NODELESS_KINDS:
-            return f"{self.kind}:{self.name or self.node or '?'}"
+        """Spell the entity as ``gpu:node-017/3``, ``node:node-017``, ``job:4711``; a job of unknown id as ``job:HOST/?``."""
+        if self.kind == "node":
+            return f"node:{self.node or self.name or '?'}"
+        if self.kind in NODELESS_KINDS and (self.name or not self.node):
+            return f"{self.kind}:{self.name or '?'}"
         return f"{self.kind}:{self.node or '?'}/{self.name or '?'}"
 
     @property

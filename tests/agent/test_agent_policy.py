@@ -1,0 +1,150 @@
+"""Policy over the whole table: no plan that frees nothing, no opinion that makes an action more invasive."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.faults import load_alternatives, load_differences, load_event_policy, load_faults, load_fold_rules
+from agent.policy import ACTION_RANK, CAPS, SitePolicy, build_plan, decide, decide_for_model
+from agent.types import Case, Claim, Opinion, Suspicion
+from agent.verdicts import build_verdict
+from tools.evidence import EvidenceBook
+from tools.types import Entity, Event, Facts, Moment, Quote
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+FAULTS = sorted(load_faults())
+KINDS = {"gpu", "nic", "disk", "node", "job", "sensor", "network", "storage", "rack", "service", "telemetry"}
+
+
+def case_of(fault, confidence="confirmed", notes=()):
+    component = load_faults()[fault].component
+    kind = component if component in KINDS else "node"
+    entity = Entity(kind, "node-a17", "" if kind == "node" else "3")
+    event = Event(Moment("utc", 1.0), entity, "xid:79", Quote("kern.log", 1, "a line"))
+    return Case("c-1", Suspicion(fault, entity, "settles", (event,)), (), (), confidence, notes)
+
+
+def variants():
+    for fault in FAULTS:
+        notes = [(), *((note,) for name, note in load_differences() if name == fault)]
+        for confidence in CAPS:
+            yield from ((fault, confidence, note) for note in notes)
+
+
+def test_tables_name_only_faults_and_actions_that_exist():
+    table = load_faults()
+    named = {p.fault for p in load_event_policy().values()} | {f for f, _ in load_differences()}
+    named |= {name for pair in load_fold_rules() for name in pair}
+    named |= set(load_alternatives()) | {alt for rows in load_alternatives().values() for alt, _ in rows}
+    assert named <= set(table)
+    for row in (*table.values(), *load_differences().values()):
+        assert row.action in ACTION_RANK and row.follow_up in ACTION_RANK
+        assert row.severity in ("ok", "info", "warning", "critical")
+        assert row.urgency in ("now", "job_end", "maintenance", "none")
+
+
+def test_no_fault_explains_itself_or_is_explained_by_what_it_explains_at_any_order():
+    for (cause, consequence), rule in load_fold_rules().items():
+        assert cause != consequence
+        back = load_fold_rules().get((consequence, cause))
+        apart = back is None or {rule.scope, back.scope} == {"reading", "logged"}
+        assert apart or {rule.order, back.order} != {"any"}, (cause, consequence)
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "kubernetes", "none"])
+def test_no_reset_or_reboot_without_a_free_node(scheduler):
+    checked = 0
+    for fault, confidence, notes in variants():
+        case = case_of(fault, confidence, notes)
+        plan = build_plan(case, decide(case), SitePolicy(scheduler))
+        actions = [step.action for step in plan]
+        for position, action in enumerate(actions):
+            if action in ("reset_gpu", "reboot_node"):
+                checked += 1
+                assert "wait_for_jobs" in actions[:position], (fault, actions)
+                assert "no job" in (plan[position].precondition or "")
+        assert [step.step for step in plan] == list(range(1, len(plan) + 1))
+    assert checked > 20
+
+
+def test_inconclusive_cases_never_cost_work():
+    for fault, confidence, notes in variants():
+        action = decide(case_of(fault, confidence, notes)).action
+        assert ACTION_RANK[action] <= ACTION_RANK[CAPS[confidence]], (fault, confidence, notes, action)
+
+
+HARMFUL = {
+    "gpu_app_fault": {"replace_part", "drain_node", "reboot_node", "reset_gpu"},
+    "collective_hang": {"replace_part", "drain_node", "reboot_node"},
+    "job_crash": {"replace_part", "drain_node", "reboot_node", "reset_gpu"},
+    "nvlink_nonfatal": {"replace_part", "drain_node", "reboot_node", "reset_gpu"},
+    "nvswitch_nonfatal": {"replace_part", "drain_node", "reboot_node", "reset_gpu"},
+    "gpu_memory_remap_failure": {"restart_job", "none", "watch"},
+    "gpu_off_bus": {"none", "watch", "restart_job", "replace_part"},
+    "shared_fs_stall": {"replace_part", "drain_node", "reboot_node"},
+    "host_resource_limit": {"replace_part", "drain_node", "reboot_node"},
+    "io_noisy_neighbor": {"replace_part", "drain_node", "reboot_node"},
+    "gpu_thermal_throttle": {"replace_part", "reboot_node", "reset_gpu"},
+    "benign": {"replace_part", "drain_node", "reboot_node", "reset_gpu", "restart_job"},
+    "healthy": {"replace_part", "drain_node", "reboot_node", "reset_gpu", "restart_job"},
+    "unknown": {"replace_part", "drain_node", "reboot_node", "reset_gpu", "restart_job"},
+}
+
+
+@pytest.mark.parametrize("fault", sorted(HARMFUL))
+def test_confirmed_faults_propose_no_harm(fault):
+    for name, confidence, notes in variants():
+        if name == fault and confidence == "confirmed":
+            assert decide(case_of(name, confidence, notes)).action not in HARMFUL[fault], notes
+
+
+def test_part_is_replaced_only_where_the_table_says_so():
+    allowed = {("gpu_memory_uncorrectable", "sram_threshold"), ("disk_wearout", "drive_says")}
+    for fault, confidence, notes in variants():
+        if decide(case_of(fault, confidence, notes)).action == "replace_part":
+            assert confidence == "confirmed" and (fault, *notes) in allowed
+
+
+def test_an_opinion_never_makes_an_action_more_invasive():
+    for fault, confidence, notes in variants():
+        case = case_of(fault, confidence, notes)
+        rules = decide(case)
+        for named in FAULTS:
+            model = decide_for_model(case, named, [fault, named])
+            assert ACTION_RANK[model.action] <= ACTION_RANK[rules.action], (fault, named)
+
+
+@pytest.mark.parametrize(
+    ("named", "rejected", "decided_by"),
+    [
+        ("gpu_off_bus", "", "rules+model"),
+        ("host_kernel_panic", "", "rules"),
+        ("no_such_fault", "", "rules"),
+        ("gpu_off_bus", "the endpoint gave no answer", "rules"),
+    ],
+)
+def test_a_confirmed_fault_stands_whatever_the_model_says(named, rejected, decided_by):
+    from agent.types import ModelUse
+
+    use = ModelUse(name="m", endpoint_kind="scripted", prompt_hashes={})
+    claim = Claim(text="it is so", evidence=["e1"], verified=True)
+    opinion = Opinion(named, "words of the model", (claim,), model=use, rejected=rejected)
+    verdict = build_verdict(
+        case_of("gpu_off_bus"), EvidenceBook(), facts=Facts(), site=SitePolicy(), now=NOW, opinion=opinion
+    )
+    assert (verdict.fault, verdict.action, verdict.decided_by) == ("gpu_off_bus", "reboot_node", decided_by)
+    assert (verdict.reason is None) == (decided_by == "rules+model")
+
+
+def test_what_only_the_model_names_is_at_most_likely():
+    from agent.types import ModelUse
+
+    case = case_of("unknown", "inconclusive")
+    use = ModelUse(name="m", endpoint_kind="scripted", prompt_hashes={})
+    verdict = build_verdict(
+        case, EvidenceBook(), facts=Facts(), site=SitePolicy(), now=NOW,
+        opinion=Opinion("host_kernel_panic", "It panicked.", model=use),
+    )  # fmt: skip
+    assert verdict.fault == "host_kernel_panic" and verdict.decided_by == "model"
+    assert verdict.confidence in ("likely", "inconclusive")
+    assert ACTION_RANK[verdict.action] <= ACTION_RANK["watch"]
