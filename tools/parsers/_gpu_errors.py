@@ -24,19 +24,18 @@ _HANDLE = re.compile(
     r"\s*:?\s*(?P<why>.*)",
     re.IGNORECASE,
 )
-_TEXTS = (
-    _Words(re.compile(r"Driver/library version mismatch", re.IGNORECASE), "driver:library_mismatch"),
-    _Words(re.compile(r"couldn'?t communicate with the NVIDIA driver", re.IGNORECASE), "driver:not_loaded"),
-    _Words(re.compile(r"Failed to initialize NVML:\s*Driver Not Loaded", re.IGNORECASE), "driver:not_loaded"),
-    _Words(
-        re.compile(r"couldn'?t find libnvidia-ml\.so|NVML (?:shared )?library.*not found", re.I), "driver:not_loaded"
-    ),
-    _Words(
-        re.compile(r"Failed to initialize NVML:\s*(?:Unknown Error|GPU access blocked)", re.I), "driver:nvml_failed"
-    ),
-    _Words(re.compile(r"^\W*No devices were found\W*$", re.IGNORECASE), "gpu:no_devices"),
-    _Words(re.compile(rf"infoROM is corrupted at gpu\s+{_PCI}", re.IGNORECASE), "gpu:inforom_corrupted"),
-    _Words(re.compile(rf"GPU\s*{_PCI}?.{{0,40}}(?:is lost|fallen off the bus)", re.IGNORECASE), "gpu:lost"),
+_TEXTS = tuple(
+    _Words(re.compile(pattern, re.IGNORECASE), code)
+    for pattern, code in (
+        (r"Driver/library version mismatch", "driver:library_mismatch"),
+        (r"couldn'?t communicate with the NVIDIA driver", "driver:not_loaded"),
+        (r"Failed to initialize NVML:\s*Driver Not Loaded", "driver:not_loaded"),
+        (r"couldn'?t find libnvidia-ml\.so|NVML (?:shared )?library.*not found", "driver:not_loaded"),
+        (r"Failed to initialize NVML:\s*(?:Unknown Error|GPU access blocked)", "driver:nvml_failed"),
+        (r"^\W*No devices were found\W*$", "gpu:no_devices"),
+        (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom_corrupted"),
+        (rf"GPU\s*{_PCI}?.{{0,40}}(?:is lost|fallen off the bus)", "gpu:lost"),
+    )
 )
 _RIGHTS = re.compile(r"Insufficient Permissions", re.IGNORECASE)
 _NO_PROGRAM = re.compile(r"nvidia-smi\S*:?\s+(?:command )?not found|nvidia-smi: No such file", re.IGNORECASE)

@@ -82,6 +82,7 @@ class _Table:
         self.moment = NO_MOMENT
         self.clock: Clock = "none"
         self.gpu: Entity | None = None
+        self.shown: set[Entity] = set()
         self.awaits_second = False
         self.half_read: list[str] = []
         self.cut = False
@@ -104,6 +105,7 @@ class _Table:
         except ValueError:
             return False
         self.clock, self.moment = "local", Moment("local", time.timestamp())
+        self.shown.clear()
         self.readings.start_column(time.timestamp())
         return True
 
@@ -113,9 +115,11 @@ class _Table:
             return False
         self._note_half()
         gpu = make_gpu(self.document.node, index=match["index"], pci=match["pci"])
-        if self.readings.has(gpu, "gpu_seen"):
+        if gpu in self.shown:
+            # A second table begins, one without a date line.
             self.readings.start_column()
-        self.readings.put(gpu, "gpu_seen", 1.0)
+            self.shown.clear()
+        self.shown.add(gpu)
         self.readings.quote_row(gpu, make_quote(self.document, line))
         self._put_ecc(gpu, match["ecc"], line)
         self._note_errors(gpu, line)
