@@ -1,4 +1,4 @@
-"""Rules: what folds, what does not, what pages, and what absence means. Events are built by hand; parsing is elsewhere."""
+"""Rules: what folds, what does not, what pages, what absence means. Events are made by hand; parsing is elsewhere."""
 
 from datetime import UTC, datetime
 
