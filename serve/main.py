@@ -1,5 +1,161 @@
-"""Entry point."""
+"""The command `daytwo`: options and wiring only; every command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rag.errors import RagError
+from tools.errors import DaytwoError
+
+app = typer.Typer(
+    name="daytwo",
+    help="Triage for GPU fleets: what is wrong, where, how sure, what to do next, and on which evidence.",
+    epilog="Exit codes of triage: 0 nothing is wrong, 1 something is, 2 something could not be read.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+SinceOption = Annotated[
+    str, typer.Option("--since", help="Leave out what is older: 2h, 3d, or 2026-11-20T02:00.", metavar="TIME")
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"daytwo {version('daytwo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Hold the options of the command itself."""
+
+
+@app.command()
+def triage(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Logs or folders of evidence; - is standard input.")
+    ] = None,
+    host: Annotated[bool, typer.Option("--host", help="Read this machine, live.")] = False,
+    as_json: JsonOption = False,
+    model: Annotated[
+        str, typer.Option("--model", help="Let a model look at what rules leave open.", metavar="URL#NAME")
+    ] = "",
+    since: SinceOption = "",
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep the verdicts.")] = False,
+) -> None:
+    """Say what is wrong, where, how sure, and what to do."""
+    from serve.triage import run_triage
+    from serve.types import Request
+
+    request = Request(tuple(paths or ()), host=host, model=model, since=since, store=not no_store)
+    raise typer.Exit(run_triage(request, as_json=as_json))
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check what Daytwo needs here, and say what to type."""
+    from serve.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(as_json=as_json))
+
+
+@app.command()
+def runbook(
+    words: Annotated[list[str], typer.Argument(help="A fault id, or `search` and words of your own.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=20, help="How many sections a search shows.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a runbook, or search all: runbook search WORDS."""
+    from serve.library import run_runbook
+
+    raise typer.Exit(run_runbook(words, limit=limit, as_json=as_json))
+
+
+@app.command()
+def index(as_json: JsonOption = False) -> None:
+    """Bring the index of the runbooks up to date."""
+    from serve.library import run_index
+
+    raise typer.Exit(run_index(as_json=as_json))
+
+
+@app.command()
+def faults(as_json: JsonOption = False) -> None:
+    """Show the table of faults and what is done about each."""
+    from serve.catalogue import run_faults
+
+    raise typer.Exit(run_faults(as_json=as_json))
+
+
+@app.command()
+def explain(
+    case: Annotated[str, typer.Argument(help="A case id or its beginning, or a verdict id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a kept case again, with what the model did."""
+    from serve.history import run_explain
+
+    raise typer.Exit(run_explain(case, as_json=as_json))
+
+
+@app.command(name="eval")
+def evaluate(
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", help="`rules` or URL#NAME; may be repeated.", metavar="NAME")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", "-k", min=1, max=50, help="Runs of each case.")] = 1,
+    excerpts: Annotated[
+        Path | None, typer.Option("--excerpts", help="Score a folder of real excerpts with accepted.csv in it instead.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the rules, or a model, on frozen scenarios."""
+    from serve.evaluate import run_evaluate
+
+    raise typer.Exit(run_evaluate(backend or ["rules"], repeats=repeats, excerpts=excerpts, as_json=as_json))
+
+
+@app.command()
+def serve(
+    bind: Annotated[str, typer.Option("--bind", help="Where to listen.", metavar="HOST:PORT")] = "127.0.0.1:8220",
+) -> None:
+    """Serve the HTTP API, on this machine, with a token."""
+    from serve.server import run_server
+
+    raise typer.Exit(run_server(bind))
+
+
+@app.command()
+def demo() -> None:
+    """Show the main job in three acts."""
+    from serve.demo import run_demo
+
+    raise typer.Exit(run_demo())
 
 
 def main() -> None:
-    """Run."""
+    """Run the command; an error that a person can mend becomes one sentence and the next command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        app()
+    except (DaytwoError, RagError) as error:
+        sys.stderr.write(f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else ""))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from agent.run import Run
 from agent.store.models import EventRow, RunRow, VerdictRow
 from agent.store.upgrade import needs_upgrade, upgrade
 from agent.types import TriageReport, Verdict
@@ -68,14 +70,15 @@ class Store:
             session.add_all(_count_events(run_id, events))
         return run_id
 
-    def add_run(self, case_id: str, document: Mapping[str, Any], *, kind: str = "investigation") -> str:
-        """Keep the audit of one investigation: any JSON document."""
-        run_id = f"r-{secrets.token_hex(8)}"
+    def add_run(self, run: Run) -> None:
+        """Keep the audit of one investigation, for replay and for people who ask why."""
+        document = asdict(run)
+        document["usage"] = run.usage.model_dump(mode="json")
+        row = RunRow(
+            run_id=run.run_id, time_seconds=time.time(), kind="investigation", case_id=run.case_id, document=document
+        )
         with self._write() as session:
-            session.add(
-                RunRow(run_id=run_id, time_seconds=time.time(), kind=kind, case_id=case_id, document=dict(document))
-            )
-        return run_id
+            session.add(row)
 
     def add_events(self, run_id: str, events: Iterable[Event]) -> int:
         """Keep events of a run, one row per entity and code with their count.

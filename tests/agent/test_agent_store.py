@@ -14,10 +14,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from agent.run import Run, build_step
 from agent.store import open_store
 from agent.store.models import Base
 from agent.store.upgrade import MIGRATIONS, find_head
-from agent.types import CoverageRow, Subject, TriageReport, Verdict
+from agent.types import CoverageRow, Subject, TriageReport, Usage, Verdict
 from tools.errors import OperatorError, SiteConfigError
 from tools.types import Entity, Event, Moment, Quote
 
@@ -124,12 +125,16 @@ def test_events_are_counted_per_entity_and_code(tmp_path):
     assert store.count_events("gpu:n1/3", "xid:13", since=0.0) == 9
 
 
-def test_a_run_holds_any_document(tmp_path):
+def test_the_audit_of_an_investigation_is_kept(tmp_path):
     store = open_store(tmp_path)
-    store.add_run("c-1", {"steps": [{"tool": "read_log", "seconds": 0.25}]})
+    usage = Usage(calls=2, tokens_in=900, tokens_cached=0, tokens_out=40, seconds=1.5)
+    step = build_step("tool", "read_log", "e1 a line", seconds=0.25, arguments='{"code": "xid:79"}')
+    store.add_run(Run("i-1", "c-1", "v-1", "local", (step,), {"brief": "ab12"}, usage, repairs={"bare_json": 1}))
     (run,) = store.find_runs("c-1")
-    assert run["kind"] == "investigation"
-    assert run["steps"] == [{"tool": "read_log", "seconds": 0.25}]
+    assert (run["run_id"], run["kind"]) == ("i-1", "investigation")
+    assert run["steps"][0]["arguments"] == '{"code": "xid:79"}'
+    assert run["usage"]["tokens_in"] == 900
+    assert run["repairs"] == {"bare_json": 1}
 
 
 WRITER = textwrap.dedent(

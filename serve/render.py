@@ -1,0 +1,234 @@
+"""Verdicts for people: what is wrong, where, how sure, what to do next, and on which evidence.
+
+No box is drawn around text: what stands here gets copied into a shell or a chat at night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from agent.types import Claim, Consequence, CoverageRow, EvidenceRow, RunbookRef, TriageReport, Verdict
+
+Excerpt = Callable[[RunbookRef], str | None]
+
+COLOUR = {"critical": "bold red", "warning": "bold yellow", "info": "bold cyan", "ok": "bold green"}
+UNKNOWN_COLOUR = "bold magenta"
+LABEL_WIDTH = 10
+FULL_VERDICTS = 4
+"""So many verdicts are shown in full; the others in a line each, to be read with `daytwo explain`."""
+MAX_EVIDENCE = 6
+MAX_QUOTE = 400
+MAX_EXCERPT_LINES = 14
+COVERAGE_STATUS = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
+URGENCY_WORDS = {
+    "now": "now",
+    "job_end": "when the job ends",
+    "maintenance": "at the next maintenance",
+    "none": "no hurry",
+}
+
+
+def render_report(report: TriageReport, *, excerpt: Excerpt | None = None) -> Group:
+    """Render a whole triage: verdicts, primary first, then what could not be read."""
+    parts: list[RenderableType] = []
+    for verdict in report.verdicts[:FULL_VERDICTS]:
+        parts += [render_verdict(verdict, excerpt=excerpt), Text()]
+    rest = report.verdicts[FULL_VERDICTS:]
+    if rest:
+        parts += [render_lines(rest), Text()]
+    parts.append(render_coverage(report.coverage))
+    return Group(*parts)
+
+
+def render_verdict(verdict: Verdict, *, excerpt: Excerpt | None = None) -> Group:
+    """Render one verdict in full."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=LABEL_WIDTH, style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, body in _sections(verdict, excerpt):
+        grid.add_row(label, body)
+    return Group(_head(verdict), Padding(Text(verdict.summary), (0, 0, 0, 2)), Padding(grid, (0, 0, 0, 2)))
+
+
+def render_lines(verdicts: Sequence[Verdict]) -> Table:
+    """Render verdicts in a line each: severity, fault, subject, action, case."""
+    table = Table.grid(padding=(0, 2))
+    for verdict in verdicts:
+        table.add_row(
+            Text(f"{_mark(verdict)} {_word(verdict)}", _colour(verdict)),
+            Text(verdict.fault),
+            Text(verdict.subject.entity),
+            Text(_action(verdict)),
+            Text(verdict.case_id, "dim"),
+        )
+    return table
+
+
+def render_coverage(rows: Sequence[CoverageRow]) -> Group:
+    """Render what was read and what was not, with the reason and what to type."""
+    grid = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in sorted(rows, key=lambda row: list(COVERAGE_STATUS).index(row.status)):
+        why = Text(row.reason)
+        if row.fix:
+            why.append("\n→ " if row.reason else "→ ", "dim").append(row.fix, "bold")
+        grid.add_row(
+            Text(row.status.replace("_", " "), COVERAGE_STATUS[row.status]), Text(row.domain), Text(row.entity), why
+        )
+    unread = sum(row.status in ("missing", "partial") for row in rows)
+    said = f"{unread} of {len(rows)} not read in full" if unread else f"{len(rows)} read"
+    return Group(Text.assemble(("Coverage", "bold"), (f"  {said}", "dim")), Padding(grid, (0, 0, 0, 2)))
+
+
+def _head(verdict: Verdict) -> Text:
+    colour = _colour(verdict)
+    return Text.assemble(
+        (f"{_mark(verdict)} {_word(verdict)}", colour),
+        "  ",
+        (verdict.fault, "bold"),
+        "  ",
+        verdict.subject.entity,
+        (_ids(verdict), "dim"),
+        ("  " + verdict.confidence, "italic"),
+    )
+
+
+def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, RenderableType]]:
+    yield "do", _do(verdict)
+    if verdict.plan:
+        yield "plan", _plan(verdict)
+    if verdict.evidence:
+        yield "evidence", _evidence(verdict.evidence)
+    if verdict.consequences:
+        yield "explained", Group(*[_consequence(item) for item in verdict.consequences])
+    if verdict.affected:
+        yield "affected", Text(", ".join(f"{item.entity} ({item.role})" for item in verdict.affected))
+    if verdict.claims:
+        yield "claims", Group(*[_claim(claim) for claim in verdict.claims])
+    if verdict.alternatives:
+        yield (
+            "or else",
+            Group(*[Text(f"{other.fault}: {other.less_likely_because}") for other in verdict.alternatives]),
+        )
+    if verdict.runbook:
+        yield "runbook", _runbook(verdict.runbook, excerpt)
+    yield "decided", _decided(verdict)
+
+
+def _do(verdict: Verdict) -> Text:
+    text = Text.assemble((_action(verdict), "bold"))
+    if verdict.action != "none":
+        text.append(f" · {URGENCY_WORDS[verdict.urgency]}")
+    if verdict.follow_up not in ("none", verdict.action):
+        text.append(f" · then {verdict.follow_up}")
+    return text
+
+
+def _plan(verdict: Verdict) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right")
+    grid.add_column(overflow="fold")
+    for step in verdict.plan:
+        text = Text.assemble((step.action, "bold"), f" {step.target}")
+        if step.precondition:
+            text.append(f" — {step.precondition}", "yellow")
+        if step.command:
+            text.append(f"\n$ {step.command}", "cyan")
+        grid.add_row(Text(str(step.step)), text)
+    return grid
+
+
+def _evidence(rows: Sequence[EvidenceRow]) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for row in rows[:MAX_EVIDENCE]:
+        quote = row.quote if len(row.quote) <= MAX_QUOTE else row.quote[:MAX_QUOTE] + " …"
+        grid.add_row(row.id, Text.assemble((row.source, "underline"), "\n", (f"“{quote}”", "green")))
+    if len(rows) > MAX_EVIDENCE:
+        grid.add_row("", Text(f"and {len(rows) - MAX_EVIDENCE} more: --json shows them all", "dim"))
+    return grid
+
+
+def _consequence(item: Consequence) -> Text:
+    text = Text.assemble("+ ", (item.fault, "bold"), f" x{item.count} on {item.entity}")
+    if item.confidence != "confirmed":
+        text.append(f", {item.confidence}", "italic")
+    if item.why:
+        text.append(f": {item.why}")
+    if item.evidence:
+        text.append(f" ({', '.join(item.evidence)})", "dim")
+    return text
+
+
+def _claim(claim: Claim) -> Text:
+    handles = f" ({', '.join(claim.evidence)})" if claim.evidence else ""
+    if claim.verified:
+        return Text.assemble(("✓ ", "green"), claim.text, (handles, "dim"))
+    return Text.assemble(
+        ("✗ ", "bold red"),
+        (claim.text, "strike red"),
+        (handles, "dim"),
+        (f" — thrown out: {claim.rejected_because or 'not found in its evidence'}", "red"),
+    )
+
+
+def _runbook(reference: RunbookRef, excerpt: Excerpt | None) -> RenderableType:
+    head = Text.assemble((f"{reference.id} > {reference.section}", "underline"))
+    head.append(f"   daytwo runbook {reference.id}", "dim")
+    text = excerpt(reference) if excerpt else None
+    if not text:
+        return head
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    if len(lines) > MAX_EXCERPT_LINES:
+        lines = [*lines[:MAX_EXCERPT_LINES], "…"]
+    return Group(head, Text("\n".join(lines), "dim"))
+
+
+def _decided(verdict: Verdict) -> Text:
+    text = Text(f"by {verdict.decided_by}")
+    if verdict.model:
+        text.append(f", {verdict.model.name} ({verdict.model.endpoint_kind})")
+    if verdict.usage:
+        usage = verdict.usage
+        text.append(f", {usage.calls} calls, {usage.tokens_in}+{usage.tokens_out} tokens, {usage.seconds:.1f} s")
+    text.append(f"  case {verdict.case_id}", "dim")
+    if verdict.reason:
+        text.append(f"\n{verdict.reason}", "yellow")
+    return text
+
+
+def _action(verdict: Verdict) -> str:
+    return "nothing to do" if verdict.action == "none" else verdict.action
+
+
+def _ids(verdict: Verdict) -> str:
+    ids = verdict.subject.ids
+    shown = ids.get("pci") or ids.get("uuid") or ids.get("serial") or ""
+    return f" ({escape(shown)})" if shown and shown not in verdict.subject.entity else ""
+
+
+def _colour(verdict: Verdict) -> str:
+    if verdict.status in ("unknown", "not_applicable"):
+        return UNKNOWN_COLOUR if verdict.status == "unknown" else "bold"
+    return COLOUR[verdict.severity]
+
+
+def _word(verdict: Verdict) -> str:
+    if verdict.status in ("unknown", "not_applicable", "healthy"):
+        return verdict.status.replace("_", " ").upper()
+    return verdict.severity.upper()
+
+
+def _mark(verdict: Verdict) -> str:
+    if verdict.status == "unknown":
+        return "?"
+    return {"critical": "✖", "warning": "▲", "info": "●", "ok": "✔"}[verdict.severity]

@@ -1,0 +1,169 @@
+"""`daytwo triage`: facts from paths or this machine, rules, a model where one is named, and a reader."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.policy import SitePolicy
+from agent.settings import Settings, load_settings
+from agent.triage import Investigator, exit_code, triage
+from agent.types import TriageReport
+from serve.terminal import note, print_people, print_text
+from serve.types import Request
+from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
+from tools.types import Coverage, Facts, Inventory, Source, merge_facts
+
+STANDARD_INPUT = Path("-")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def run_triage(request: Request, *, as_json: bool) -> int:
+    """Triage and print.
+
+    Returns:
+        The exit code: 1 if something is wrong, else 2 if something could not be read, else 0.
+
+    Raises:
+        DaytwoError: Nothing could be read at all. With `as_json` this is a document of its own instead.
+    """
+    settings = load_settings()
+    now = datetime.now(UTC)
+    try:
+        report = triage_request(request, settings, now)
+    except (EvidenceNotFound, EvidenceUnreadable) as error:
+        if not as_json:
+            raise
+        report = triage(_build_error_facts(request, error), site=_build_site(settings), now=now)
+    if as_json:
+        print_text(report.model_dump_json(by_alias=True, indent=2))
+    else:
+        _print_report(report, settings)
+    return exit_code(report)
+
+
+def triage_request(request: Request, settings: Settings, now: datetime) -> TriageReport:
+    """Read what the request names, triage it, and keep the verdicts where they are to be kept."""
+    facts = read_facts(request, settings, now)
+    investigator = build_investigator(request, facts, settings, now)
+    report = triage(facts, site=_build_site(settings), now=now, investigator=investigator)
+    if request.store:
+        keep(report, facts, request, settings)
+    return report
+
+
+def _build_site(settings: Settings) -> SitePolicy:
+    return SitePolicy(scheduler=settings.scheduler)
+
+
+def read_facts(request: Request, settings: Settings, now: datetime) -> Facts:
+    """Read all sources that the request names.
+
+    Raises:
+        OperatorError: It names none.
+    """
+    sources = build_sources(request, settings, now)
+    if not sources:
+        raise OperatorError(
+            "There is nothing to triage: neither a path nor --host was given.",
+            fix="daytwo triage --host, daytwo triage /var/log/kern.log, or dmesg | daytwo triage -",
+        )
+    return merge_facts(source.read_facts() for source in sources)
+
+
+def build_sources(request: Request, settings: Settings, now: datetime) -> list[Source]:
+    """Build the sources that the request names; each is imported only where it is used."""
+    since = parse_since(request.since, now)
+    inventory = _read_inventory(settings)
+    sources: list[Source] = []
+    if request.host:
+        from tools.sources.host import HostSource
+
+        sources.append(
+            HostSource(
+                node=settings.node,
+                gpu_timeout_seconds=settings.gpu_timeout_seconds,
+                iostat_seconds=settings.iostat_seconds,
+                inventory=inventory,
+                since=since,
+            )
+        )
+    if request.paths:
+        from tools.sources.recording import RecordingSource
+
+        sources.append(
+            RecordingSource(
+                [path for path in request.paths if path != STANDARD_INPUT],
+                stdin=sys.stdin.buffer if STANDARD_INPUT in request.paths else None,
+                max_bytes=settings.max_input_bytes,
+                inventory=inventory,
+                node=settings.node,
+                since=since,
+            )
+        )
+    return sources
+
+
+def build_investigator(request: Request, facts: Facts, settings: Settings, now: datetime) -> Investigator | None:
+    """Put a model in the seat; None, and none of its libraries imported, where none is named."""
+    spec = request.model or settings.model
+    if not spec:
+        return None
+    from serve.investigator import build_model_investigator
+
+    return build_model_investigator(spec, facts, settings, now, keep_runs=request.store)
+
+
+def parse_since(text: str, now: datetime) -> float | None:
+    """Read ``2h``, ``3d`` or an ISO date into Unix seconds; None for an empty text.
+
+    Raises:
+        OperatorError: It is neither.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if match:
+        return (now - timedelta(**{UNITS[match[2]]: int(match[1])})).timestamp()
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise OperatorError(
+            f"--since {text!r} is neither a span nor a time.", fix="--since 2h, --since 3d or --since 2026-11-20T02:00"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def keep(report: TriageReport, facts: Facts, request: Request, settings: Settings) -> None:
+    """Store a report; what goes wrong here costs a note, never the verdict."""
+    from agent.store import open_store
+
+    origin = {"host": request.host, "paths": [str(path) for path in request.paths], "model": request.model}
+    try:
+        open_store(settings.data_dir).add_report(report, events=facts.events, origin=origin)
+    except DaytwoError as error:
+        note(f"daytwo: the verdicts were not kept. {error}")
+
+
+def _print_report(report: TriageReport, settings: Settings) -> None:
+    from serve.library import read_excerpts
+    from serve.render import render_report
+
+    references = [verdict.runbook for verdict in report.verdicts if verdict.runbook]
+    print_people(render_report(report, excerpt=read_excerpts(references, settings).get))
+
+
+def _read_inventory(settings: Settings) -> tuple[Inventory, ...]:
+    if settings.inventory is None:
+        return ()
+    from tools.inventory import read_inventory
+
+    return read_inventory(settings.inventory)
+
+
+def _build_error_facts(request: Request, error: DaytwoError) -> Facts:
+    names: Sequence[Path] = request.paths or (STANDARD_INPUT,)
+    return Facts(coverage=tuple(Coverage(str(name), "input", "missing", error.message, error.fix) for name in names))
