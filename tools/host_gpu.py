@@ -1,0 +1,123 @@
+"""Turn what NVML told into facts: a window of readings, GPUs, events and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tools.entities import make_gpu
+from tools.nvml import GpuReport, NvmlReport, Reading
+from tools.signals import GPU_SIGNAL_NAMES, RECOVERY_ACTIONS, SIGNALS, Signal, name_clock_reasons
+from tools.types import Coverage, Entity, Event, Facts, Moment, Quote, Window
+
+SOURCE = "NVML"
+EVENT_CODES = {
+    8: "gpu:power_missing",  # NVML_ERROR_INSUFFICIENT_POWER: the power cables are not attached
+    15: "gpu:lost",  # NVML_ERROR_GPU_IS_LOST
+    16: "gpu:reset_required",  # NVML_ERROR_RESET_REQUIRED
+}
+HANDLE_CALL = "nvmlDeviceGetHandleByIndex_v2"
+EXPECTED_REASONS = frozenset({"not_supported", "not_in_this_driver"})
+MAX_QUOTED_PROCESSES = 8
+
+
+def build_gpu_facts(report: NvmlReport, *, node: str) -> Facts:
+    """Build facts from an NVML report whose state is ``ok``.
+
+    Returns:
+        One window with a row for each GPU (NaN with a reason where nothing was told), the GPUs as entities, an event
+        for each GPU that the driver calls lost or cannot open, and coverage for each that gave no answer.
+    """
+    entities = tuple(_entity(gpu, node) for gpu in report.gpus)
+    pairs = list(zip(report.gpus, entities, strict=True))
+    events = tuple(event for gpu, entity in pairs if (event := _event(gpu, entity, report.time)) is not None)
+    told = {event.entity for event in events}
+    gaps = [gap for gpu, entity in pairs if entity not in told and (gap := _gap(gpu, entity)) is not None]
+    whole = Coverage(f"node:{node}", "gpu", "read")
+    if gaps:
+        reason = f"{len(gaps)} of {len(report.gpus)} GPUs could not be read in full"
+        whole = Coverage(f"node:{node}", "gpu", "partial", reason, gaps[0].fix)
+    windows = (_window(report, entities),) if entities else ()
+    return Facts(windows=windows, events=events, entities=entities, coverage=(whole, *gaps))
+
+
+def _entity(gpu: GpuReport, node: str) -> Entity:
+    return make_gpu(node, index=gpu.index, pci=gpu.pci, uuid=gpu.uuid, serial=gpu.serial)
+
+
+def _window(report: NvmlReport, entities: tuple[Entity, ...]) -> Window:
+    values = {name: np.full((len(entities), 1), np.nan) for name in GPU_SIGNAL_NAMES}
+    reasons: dict[tuple[int, str], str] = {}
+    for row, gpu in enumerate(report.gpus):
+        by_call = {reading.call: reading for reading in gpu.readings}
+        for name in GPU_SIGNAL_NAMES:
+            signal = SIGNALS[name]
+            reading = by_call.get(signal.nvml)
+            if reading is not None and reading.value is not None:
+                values[name][row, 0] = reading.value * signal.nvml_scale
+            else:
+                reasons[row, name] = reading.reason if reading is not None else _why_unread(gpu)
+    quotes = {row: _quote(gpu) for row, gpu in enumerate(report.gpus) if gpu.readings}
+    return Window(entities, np.array([report.time]), values, SOURCE, None, reasons, quotes, "utc")
+
+
+def _why_unread(gpu: GpuReport) -> str:
+    if gpu.state == "timeout":
+        return "timeout"
+    return Reading(gpu.call, None, gpu.code).reason
+
+
+def _quote(gpu: GpuReport) -> Quote:
+    by_call = {signal.nvml: signal for signal in SIGNALS.values() if signal.nvml}
+    told = [f"{reading.call} = {_spell(by_call[reading.call], reading.value)}" for reading in _answered(gpu)]
+    for pid, size in gpu.processes[:MAX_QUOTED_PROCESSES]:
+        told.append(f"process {pid} = {size / 1024**2:.0f} MiB")
+    place = f"{SOURCE} nvmlDeviceGet*({gpu.pci.lower() or gpu.index})"
+    return Quote(place, None, f"GPU {gpu.index} {gpu.model}: " + ", ".join(told))
+
+
+def _answered(gpu: GpuReport) -> Iterable[Reading]:
+    return (reading for reading in gpu.readings if reading.value is not None)
+
+
+_SPELLINGS = {
+    "celsius": (1.0, " C"), "watts": (1.0, " W"), "hertz": (1e-6, " MHz"), "ratio": (100.0, " %"),
+    "bytes": (1 / 1024**2, " MiB"), "lanes": (1.0, " lanes"),
+}  # fmt: skip
+
+
+def _spell(signal: Signal, value: float | None) -> str:
+    if value is None:
+        return "?"
+    if signal.name == "gpu_clock_event_reasons":
+        return f"{int(value):#x} ({' '.join(name_clock_reasons(int(value))) or 'none'})"
+    if signal.name == "gpu_recovery_action":
+        return f"{int(value)} ({RECOVERY_ACTIONS.get(int(value), 'unknown')})"
+    factor, unit = _SPELLINGS.get(signal.unit, (1.0, ""))
+    return f"{value * signal.nvml_scale * factor:.10g}{unit}"
+
+
+def _event(gpu: GpuReport, entity: Entity, time: float) -> Event | None:
+    """Make an event where the driver itself says that a GPU is gone, or will not open it."""
+    if gpu.state != "error" or not gpu.code:
+        return None
+    code = EVENT_CODES.get(gpu.code, "gpu:handle_failed" if gpu.call == HANDLE_CALL else "gpu:err_reading")
+    quote = Quote(f"{SOURCE} {gpu.call}({gpu.pci.lower() or gpu.index})", None, f"GPU {gpu.index}: {gpu.words}")
+    fields = {"call": gpu.call, "nvml_error": str(gpu.code)}
+    return Event(Moment("utc", time), entity, code, quote, fields, "kernel")
+
+
+def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
+    """Say what of a GPU could not be read, beyond what its kind or its driver does not offer."""
+    target = gpu.pci.lower() or str(gpu.index)
+    fix = f"timeout 20 nvidia-smi -q -i {target}; dmesg | grep -iE 'nvrm|xid'"
+    if gpu.state != "ok":
+        said = f": {gpu.words}" if gpu.words else ""
+        return Coverage(str(entity), "gpu", "missing", f"GPU {gpu.index} ({target}), {gpu.call}{said}", fix)
+    failed = [reading for reading in gpu.readings if reading.value is None and reading.reason not in EXPECTED_REASONS]
+    if not failed:
+        return None
+    named = ", ".join(f"{reading.call} {reading.reason}" for reading in failed[:3])
+    status = "partial" if any(True for _ in _answered(gpu)) else "missing"
+    return Coverage(str(entity), "gpu", status, f"{len(failed)} of {len(gpu.readings)} readings failed: {named}", fix)
