@@ -33,7 +33,7 @@ def read_inventory(path: Path) -> tuple[Inventory, ...]:
 
 
 def _read_rows(text: str, path: Path) -> Iterator[Inventory]:
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(text.splitlines(), restkey="")
     if "node" not in [name.strip().lower() for name in reader.fieldnames or ()]:
         raise SiteConfigError(f"Inventory {path} has no column `node`.", fix=f"make its first line {_EXAMPLE}")
     seen: set[str] = set()
@@ -41,7 +41,7 @@ def _read_rows(text: str, path: Path) -> Iterator[Inventory]:
         line = reader.line_num
         quote = Quote(path.name, line, text.splitlines()[line - 1])
         try:
-            entry = parse_row(row, quote)
+            entry = parse_row({key: value for key, value in row.items() if key}, quote)
             if entry.node in seen:
                 raise ValueError(f"node {entry.node} stands there twice")
         except ValueError as error:
@@ -50,13 +50,13 @@ def _read_rows(text: str, path: Path) -> Iterator[Inventory]:
         yield entry
 
 
-def parse_row(row: Mapping[str | None, str | list[str] | None], quote: Quote) -> Inventory:
+def parse_row(row: Mapping[str, str | None], quote: Quote) -> Inventory:
     """Read one row.
 
     Raises:
         ValueError: What does not fit, in plain words.
     """
-    cells = {str(key).strip().lower(): value.strip() for key, value in row.items() if isinstance(value, str)}
+    cells = {key.strip().lower(): (value or "").strip() for key, value in row.items()}
     node = cells.get("node", "")
     if not node:
         raise ValueError("no node name")

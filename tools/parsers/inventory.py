@@ -26,7 +26,7 @@ def parse(document: Document) -> Parsed:
     entries: list[Inventory] = []
     for line, row in read_rows(document):
         try:
-            entries.append(parse_row({**row}, make_quote(document, line)))
+            entries.append(parse_row(row, make_quote(document, line)))
         except ValueError:
             tally.count(line, understood=False)
         else:

@@ -1,0 +1,220 @@
+"""Reads `smartctl` 5.4 to 7.4 (`-a`, `-x`, `-H`, `-A`) for ATA, NVMe and SAS drives, text and JSON (`-j`).
+
+Also `nvme smart-log` of nvme-cli 1 and 2. The text form does not name its device: the prompt line above it does, else
+the serial number stands in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tools.parsers._lines import PROMPT, Tally, make_quote
+from tools.parsers._readings import Readings
+from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, mask_raw
+from tools.parsers._smart_json import read_json_drives
+from tools.types import NO_MOMENT, Coverage, Document, Domain, Entity, Event, Facts, Line, Moment, Parsed, Quote
+
+FORM = "smartctl"
+DOMAIN: Domain = "disk"
+MAX_JSON_LINES = 100_000
+
+_HEAD = re.compile(r"^\s*smartctl \d+\.\d+|^Smart Log for NVME device:\s*(?P<device>\S+)", re.IGNORECASE)
+_SECTION = re.compile(r"^\s*=== START OF (?:INFORMATION|READ SMART DATA|SMART DATA|.*SMART.*) SECTION ===")
+_HEALTH = re.compile(
+    r"SMART overall-health self-assessment test result:\s*(?P<ata>\S+)|SMART Health Status:\s*(?P<sas>.+?)\s*$"
+)
+_ATTRIBUTE = re.compile(
+    r"^\s*(?P<id>\d{1,3})\s+(?P<name>[A-Za-z_][\w-]*)\s+(?:0x[0-9a-f]{4}|[A-Z-]{6,})\s+(?P<value>\d{3})\s+(?P<worst>\d{3})\s+"
+    r"(?P<thresh>\d{3}|---)\s+(?:(?:Pre-fail|Old_age)\s+(?:Always|Offline)\s+)?(?P<failed>\S+)\s+(?P<raw>\d+)"
+)
+_PAIR = re.compile(r"^\s*(?P<key>[A-Za-z][\w ()/-]*?)\s*:\s*(?P<value>\S.*?)\s*$")
+_SCSI_ERRORS = re.compile(r"^(?P<way>read|write|verify):\s+(?:[\d.]+\s+){6}(?P<uncorrected>\d+)\s*$")
+_SELF_TEST = re.compile(r"^#\s*\d+\s+.*(?:read failure|Completed: (?:read|unknown) failure|Failed in segment)")
+_UNC = re.compile(r"Error: UNC\b")
+_TARGET = re.compile(
+    r"(?:smartctl|nvme\s+smart-log)\b.*?(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/)[\w/]+)"
+)
+_KNOWN = re.compile(
+    r"=== |SMART|^\s*ID# ATTRIBUTE|Vendor Specific|Self-test|Device Model|Model Family|Firmware|LU WWN|User Capacity|"
+    r"Sector Size|Rotation Rate|Local Time|Copyright|data structure|capabilities|recommended polling|Num\s+Test|"
+    r"Error counter log|SPAN\s+MIN_LBA|revision number|Selective|spare|Power|Temperature|Namespace|St Op|Errors? Logged"
+)
+
+
+def recognise(sample: Sequence[str]) -> float:
+    """Say how sure it is: the program's head, its sections, its JSON keys, or its attribute table."""
+    if any(_HEAD.search(line) or _SECTION.match(line) for line in sample):
+        return 0.95
+    text = "\n".join(sample)
+    if text.lstrip()[:1] == "{" and ('"smartctl"' in text or '"smart_status"' in text or "smart_health" in text):
+        return 0.97
+    if any(_HEALTH.search(line) for line in sample):
+        return 0.9
+    rows = sum(bool(_ATTRIBUTE.match(line)) for line in sample)
+    fields = sum(_field_of(line) is not None for line in sample)
+    return min(0.9, 0.4 + 0.1 * rows + 0.1 * fields) if rows >= 2 or fields >= 3 else 0.0
+
+
+def parse(document: Document) -> Parsed:
+    """Read every drive of the text."""
+    first = next((line.text.lstrip()[:1] for line in document.lines() if line.text.strip()), "")
+    return _parse_json(document) if first == "{" else _parse_text(document)
+
+
+@dataclass
+class _Drive:
+    """What the lines of one drive told so far."""
+
+    device: str = ""
+    serial: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)
+    passed: tuple[bool, Quote] | None = None
+    quote: Quote | None = None
+
+    def put(self, signal: str, value: float, quote: Quote) -> None:
+        """Keep a reading; of several that count the same trouble the largest stands."""
+        if signal not in self.values or value > self.values[signal]:
+            self.values[signal], self.quotes[signal] = value, quote
+        self.quote = self.quote or quote
+
+
+def _parse_text(document: Document) -> Parsed:
+    drives: list[_Drive] = []
+    tally = Tally()
+    target = ""
+    for line in document.lines():
+        head = _HEAD.search(line.text)
+        asked = _TARGET.search(line.text) if PROMPT.match(line.text) or " -" in line.text[:12] else None
+        if asked is not None:
+            target = asked["device"]
+        if head is not None or asked is not None:
+            if head is not None or not drives or drives[-1].values:
+                drives.append(_Drive(head["device"] if head and head["device"] else target))
+            continue
+        if not drives:
+            drives.append(_Drive(target))
+        understood = any(read(document, line, drives[-1]) for read in _STEPS)
+        tally.count(line, understood=understood or bool(_KNOWN.search(line.text)) or bool(_PAIR.match(line.text)))
+    return Parsed(_build_facts(document, drives, NO_MOMENT), tally.result())
+
+
+def _read_health(document: Document, line: Line, drive: _Drive) -> bool:
+    match = _HEALTH.search(line.text)
+    if match is not None:
+        word = (match["ata"] or match["sas"]).upper()
+        drive.passed = (word.startswith(("PASSED", "OK")), make_quote(document, line))
+    return match is not None
+
+
+def _read_attribute(document: Document, line: Line, drive: _Drive) -> bool:
+    match = _ATTRIBUTE.match(line.text)
+    if match is None:
+        return False
+    number, quote = int(match["id"]), make_quote(document, line)
+    count = mask_raw(number, int(match["raw"]))
+    if number in ATA_RAW and count is not None:
+        drive.put(ATA_RAW[number], float(count), quote)
+    if is_wear_attribute(number, match["name"]) and int(match["value"]) <= 100:
+        drive.put("disk_wear_ratio", round(1 - int(match["value"]) / 100, 6), quote)
+    if match["failed"].upper() in ("FAILING_NOW", "NOW"):
+        drive.put("disk_smart_failed", 1.0, quote)
+    return True
+
+
+def _field_of(text: str) -> tuple[str, float, str] | None:
+    match = _PAIR.match(text)
+    if match is None:
+        return None
+    known = NVME_FIELDS.get(match["key"].strip().lower().replace("_", " "))
+    return (*known, match["value"]) if known is not None else None
+
+
+def _read_field(document: Document, line: Line, drive: _Drive) -> bool:
+    known = _field_of(line.text)
+    if known is not None:
+        signal, factor, text = known
+        number = re.match(r"(0x[0-9a-fA-F]+|[\d,]+)", text)
+        if number is not None:
+            digits = number[1].replace(",", "")
+            value = int(digits, 16) if digits.lower().startswith("0x") else int(digits[:18] or "0")
+            drive.put(signal, round(value * factor, 6), make_quote(document, line))
+        return True
+    match = _PAIR.match(line.text)
+    if match is not None and match["key"].strip().lower() == "serial number":
+        drive.serial = match["value"]
+        return True
+    return False
+
+
+def _read_errors(document: Document, line: Line, drive: _Drive) -> bool:
+    scsi = _SCSI_ERRORS.match(line.text)
+    if scsi is not None:
+        drive.put("disk_media_errors_total", float(scsi["uncorrected"]), make_quote(document, line))
+        return True
+    if _SELF_TEST.match(line.text) or _UNC.search(line.text):
+        # The log of errors says that there is at least one, not how many.
+        drive.put("disk_media_errors_total", 1.0, make_quote(document, line))
+        return True
+    return False
+
+
+_STEPS: tuple[Callable[[Document, Line, _Drive], bool], ...] = (
+    _read_health, _read_attribute, _read_errors, _read_field,
+)  # fmt: skip
+
+
+def _parse_json(document: Document) -> Parsed:
+    lines: list[Line] = []
+    for line in document.lines():
+        if len(lines) >= MAX_JSON_LINES:
+            break
+        lines.append(line)
+    records, cut = read_json_drives("\n".join(line.text for line in lines))
+    drives = []
+    moment = NO_MOMENT
+    for record in records:
+        drive = _Drive(record.device, record.serial)
+        for signal, (value, key) in record.values.items():
+            drive.put(signal, value, _quote_key(document, lines, key))
+        if record.passed is not None:
+            drive.passed = (record.passed, _quote_key(document, lines, '"passed"'))
+        moment = Moment("utc", record.seconds) if record.seconds is not None else moment
+        drives.append(drive)
+    facts = _build_facts(document, drives, moment)
+    if cut:
+        gap = Coverage(document.label, DOMAIN, "partial", "the JSON is cut or broken", "smartctl -x -j /dev/…")
+        facts = facts + Facts(coverage=(gap,))
+    return Parsed(facts)
+
+
+def _quote_key(document: Document, lines: Sequence[Line], key: str) -> Quote:
+    line = next((line for line in lines if key in line.text), lines[0])
+    quote = make_quote(document, line)
+    place = line.text.find(key)
+    if len(line.text) > 400 and place >= 0:
+        # JSON without line breaks: the words around the key are the quote.
+        return Quote(quote.source, quote.line, line.text[max(0, place - 40) : place + 160])
+    return Quote(quote.source, quote.line, quote.text.strip())
+
+
+def _build_facts(document: Document, drives: Sequence[_Drive], moment: Moment) -> Facts:
+    readings = Readings(document.label)
+    events = []
+    readings.start_column(moment.seconds if moment.seconds is not None else float("nan"))
+    for drive in drives:
+        if not drive.values and drive.passed is None:
+            continue
+        name = drive.device.removeprefix("/dev/") or drive.serial or "?"
+        disk = Entity("disk", document.node, name).with_ids(serial=drive.serial)
+        if drive.passed is not None:
+            passed, quote = drive.passed
+            drive.put("disk_smart_failed", 0.0 if passed else 1.0, quote)
+            events.append(Event(moment, disk, "smart:healthy" if passed else "smart:failing", quote))
+        for signal, value in drive.values.items():
+            readings.put(disk, signal, value, quote=drive.quotes[signal])
+        if drive.quote is not None:
+            readings.quote_row(disk, drive.quote)
+    return Facts(tuple(readings.build(clock=moment.clock)), tuple(events), readings.entities)
