@@ -300,10 +300,15 @@ class Line:
 class Document(Protocol):
     """Text to be parsed, streamed: a parser never holds the whole of it."""
 
-    label: str
-    """Relative path or command: what a quote names as its source."""
-    node: str
-    """Host that the text is from, where the caller knows it; else empty."""
+    @property
+    def label(self) -> str:
+        """Relative path or command: what a quote names as its source."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """Host that the text is from, where the caller knows it; else empty."""
+        ...
 
     def lines(self) -> Iterator[Line]:
         """Iterate over the lines from the start; may be called again."""
