@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tools.entities import make_gpu
+from tools.entities import make_gpu, normalise_pci
 from tools.nvml import GpuReport, NvmlReport, Reading
 from tools.signals import GPU_SIGNAL_NAMES, RECOVERY_ACTIONS, SIGNALS, Signal, name_clock_reasons
-from tools.types import Coverage, Entity, Event, Facts, Moment, Quote, Window
+from tools.types import Coverage, Entity, Event, Facts, Moment, Quote, ReadStatus, Window
 
 SOURCE = "NVML"
 EVENT_CODES = {
@@ -58,8 +58,10 @@ def _window(report: NvmlReport, entities: tuple[Entity, ...]) -> Window:
                 values[name][row, 0] = reading.value * signal.nvml_scale
             else:
                 reasons[row, name] = reading.reason if reading is not None else _why_unread(gpu)
-    quotes = {row: _quote(gpu) for row, gpu in enumerate(report.gpus) if gpu.readings}
-    return Window(entities, np.array([report.time]), values, SOURCE, None, reasons, quotes, "utc")
+    rows = [(row, gpu) for row, gpu in enumerate(report.gpus) if gpu.readings]
+    quotes = {row: _quote_row(gpu) for row, gpu in rows}
+    lines = {(row, signal.name): quote for row, gpu in rows for signal, quote in _quote_signals(gpu)}
+    return Window(entities, np.array([report.time]), values, SOURCE, None, reasons, quotes, "utc", lines)
 
 
 def _why_unread(gpu: GpuReport) -> str:
@@ -68,13 +70,25 @@ def _why_unread(gpu: GpuReport) -> str:
     return Reading(gpu.call, None, gpu.code).reason
 
 
-def _quote(gpu: GpuReport) -> Quote:
-    by_call = {signal.nvml: signal for signal in SIGNALS.values() if signal.nvml}
-    told = [f"{reading.call} = {_spell(by_call[reading.call], reading.value)}" for reading in _answered(gpu)]
-    for pid, size in gpu.processes[:MAX_QUOTED_PROCESSES]:
-        told.append(f"process {pid} = {size / 1024**2:.0f} MiB")
-    place = f"{SOURCE} nvmlDeviceGet*({gpu.pci.lower() or gpu.index})"
+_BY_CALL = {signal.nvml: signal for signal in SIGNALS.values() if signal.nvml}
+
+
+def _quote_row(gpu: GpuReport) -> Quote:
+    told = [f"{reading.call} = {_spell(_BY_CALL[reading.call], reading.value)}" for reading in _answered(gpu)]
+    told += [f"process {pid} = {size / 1024**2:.0f} MiB" for pid, size in gpu.processes[:MAX_QUOTED_PROCESSES]]
+    place = f"{SOURCE} nvmlDeviceGet*({_address(gpu)})"
     return Quote(place, None, f"GPU {gpu.index} {gpu.model}: " + ", ".join(told))
+
+
+def _quote_signals(gpu: GpuReport) -> Iterable[tuple[Signal, Quote]]:
+    for reading in _answered(gpu):
+        signal = _BY_CALL[reading.call]
+        call = f"nvmlDeviceGet{reading.call}({_address(gpu)})"
+        yield signal, Quote(f"{SOURCE} {call}", None, f"{call} = {_spell(signal, reading.value)}")
+
+
+def _address(gpu: GpuReport) -> str:
+    return normalise_pci(gpu.pci) if gpu.pci else str(gpu.index)
 
 
 def _answered(gpu: GpuReport) -> Iterable[Reading]:
@@ -103,14 +117,14 @@ def _event(gpu: GpuReport, entity: Entity, time: float) -> Event | None:
     if gpu.state != "error" or not gpu.code:
         return None
     code = EVENT_CODES.get(gpu.code, "gpu:handle_failed" if gpu.call == HANDLE_CALL else "gpu:err_reading")
-    quote = Quote(f"{SOURCE} {gpu.call}({gpu.pci.lower() or gpu.index})", None, f"GPU {gpu.index}: {gpu.words}")
+    quote = Quote(f"{SOURCE} {gpu.call}({_address(gpu)})", None, f"GPU {gpu.index}: {gpu.words}")
     fields = {"call": gpu.call, "nvml_error": str(gpu.code)}
     return Event(Moment("utc", time), entity, code, quote, fields, "kernel")
 
 
 def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
     """Say what of a GPU could not be read, beyond what its kind or its driver does not offer."""
-    target = gpu.pci.lower() or str(gpu.index)
+    target = _address(gpu)
     fix = f"timeout 20 nvidia-smi -q -i {target}; dmesg | grep -iE 'nvrm|xid'"
     if gpu.state != "ok":
         said = f": {gpu.words}" if gpu.words else ""
@@ -119,5 +133,5 @@ def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
     if not failed:
         return None
     named = ", ".join(f"{reading.call} {reading.reason}" for reading in failed[:3])
-    status = "partial" if any(True for _ in _answered(gpu)) else "missing"
+    status: ReadStatus = "partial" if any(True for _ in _answered(gpu)) else "missing"
     return Coverage(str(entity), "gpu", status, f"{len(failed)} of {len(gpu.readings)} readings failed: {named}", fix)
