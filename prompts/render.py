@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 PROMPT_DIR = Path(__file__).parent
 MAX_DATA_CHARACTERS = 300
+HARMLESS_BRACKET = "\u2039"  # looks like "<", opens nothing
 # Whatever could open or close a tag or a chat token: "</evidence>", "<tool_call>", "<|im_end|>".
 _TAG_START = re.compile(r"<(?=\s*[/|!?\w])")
 
@@ -42,12 +43,12 @@ def neutralise_data(text: object) -> str:
     flat = " ".join(str(text).split())
     if len(flat) > MAX_DATA_CHARACTERS:
         flat = flat[:MAX_DATA_CHARACTERS] + "…"
-    return _TAG_START.sub("‹", flat)
+    return _TAG_START.sub(HARMLESS_BRACKET, flat)
 
 
 def fence_evidence(text: object) -> str:
     """Put foreign text between ``<evidence>`` and ``</evidence>``; no text can close that fence from inside."""
-    return f"<evidence>\n{_TAG_START.sub('‹', str(text)).strip()}\n</evidence>"
+    return f"<evidence>\n{_TAG_START.sub(HARMLESS_BRACKET, str(text)).strip()}\n</evidence>"
 
 
 @cache

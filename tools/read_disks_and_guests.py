@@ -28,6 +28,7 @@ def read_disks_and_guests(context: ToolContext, node: str = "") -> ToolResult:
     Like `iostat -x 1 2` beside `virsh domblklist GUEST` or `xl list`.
 
     Args:
+        context: The facts and the book of evidence.
         node: Host name; "" for all hosts.
     """
     index = EntityIndex(context.facts)

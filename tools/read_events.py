@@ -30,6 +30,7 @@ def read_events(
     Repeats of one code on one entity are counted. Like `journalctl -k | grep -n 'NVRM: Xid'`.
 
     Args:
+        context: The facts and the book of evidence.
         entity: An entity as spelled in the brief, such as gpu:HOST/3, node:HOST or job:ID; "" for all.
         code: Start of an event code, such as xid, xid:31, nccl or nvme:timeout; "" for all.
         around: An evidence handle such as e1, or an RFC 3339 time; "" for any time.

@@ -17,6 +17,7 @@ def open_evidence(context: ToolContext, id: str, offset: int = 0) -> ToolResult:
     Like `sed -n '113,123p' kern.log`.
 
     Args:
+        context: The facts and the book of evidence.
         id: A handle seen before, such as e3.
         offset: Character to start from; 0 for the beginning.
     """

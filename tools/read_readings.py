@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tools.lookup import EntityIndex, list_names, read_state
-from tools.tool import ToolContext, ToolResult, show_evidence, tool
+from tools.tool import Reading, ToolContext, ToolResult, show_evidence, tool
 from tools.types import Domain, Entity, Moment, Quote, Window
 
 MAX_SIGNALS = 24
@@ -16,7 +16,7 @@ DOMAIN_OF_KIND: dict[str, Domain] = {"gpu": "gpu", "disk": "disk", "nic": "netwo
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Series:
     """One signal of one entity in one window; `latest` is None where it could not be read, with the reason."""
 
     signal: str
@@ -51,12 +51,13 @@ class Reading:
 
 
 @tool
-def read_readings(context: ToolContext, entity: str, signals: list[str] = []) -> ToolResult:  # noqa: B006 - never changed
+def read_readings(context: ToolContext, entity: str, signals: list[str]) -> ToolResult:
     """Read the numbers of one entity against its peers of the same kind and its own range.
 
     Base units stand in the names. Like `nvidia-smi -q -i 3` or `iostat -x 1`.
 
     Args:
+        context: The facts and the book of evidence.
         entity: A gpu, disk, nic, guest or node as spelled in the brief.
         signals: Signals or parts of their names, such as temperature or gpu_power; [] for all.
     """
@@ -76,14 +77,12 @@ def read_readings(context: ToolContext, entity: str, signals: list[str] = []) ->
         evidence = context.book.add(Quote(reading.window.source, None, text), start=start, end=end, values=values)
         rows.append(show_evidence(evidence))
         handles.append(evidence.id)
-    state = "ok" if any(reading.latest is not None for _, reading in kept) else "not_read"
+    state: Reading = "ok" if any(series.latest is not None for _, series in kept) else "not_read"
     narrow = "name the signals that you need" if len(kept) > MAX_SIGNALS else ""
-    return ToolResult(
-        "\n".join(rows), len(rows), len(kept), command, "ok" if state == "ok" else "not_read", tuple(handles), narrow
-    )
+    return ToolResult("\n".join(rows), len(rows), len(kept), command, state, tuple(handles), narrow)
 
 
-def _find_readings(windows: Sequence[Window], entity: Entity, index: EntityIndex) -> Iterator[Reading]:
+def _find_readings(windows: Sequence[Window], entity: Entity, index: EntityIndex) -> Iterator[Series]:
     for window in windows:
         for row, member in enumerate(window.entities):
             if index.resolve(member) != entity:
@@ -92,7 +91,7 @@ def _find_readings(windows: Sequence[Window], entity: Entity, index: EntityIndex
                 latest = window.latest(row, signal)
                 reason = window.reasons.get((row, signal), "")
                 if latest is not None or reason:
-                    yield Reading(signal, window, row, latest, reason)
+                    yield Series(signal, window, row, latest, reason)
 
 
 def _is_asked(signal: str, signals: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The read functions that an investigator may call: one decorator makes a typed function a tool with a strict schema."""
+"""The read functions of an investigator: one decorator makes a typed function a tool with a strict schema."""
 
 from __future__ import annotations
 

@@ -1,0 +1,228 @@
+"""Any OpenAI-compatible endpoint in the seat, through the official client.
+
+Every way in which an endpoint can fail becomes a `ModelError` at one seam, within the seconds that the caller gives:
+the body is read under a deadline, so that a server that drips bytes cannot hold an investigation.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from agent.backend import EndpointKind, Message, Reply, ToolCall
+from tools.errors import ModelError
+
+MAX_BODY_BYTES = 4 * 1024**2
+MAX_ANSWER_TOKENS = 1500
+ATTEMPTS = 2
+RETRY_SECONDS = 0.5
+MAX_RETRY_AFTER_SECONDS = 5.0
+SCRIPTED_PREFIX = "scripted"
+CHARACTERS_PER_TOKEN = 4  # only where the server reports no usage
+TOOLS_FIX = "vllm serve MODEL --enable-auto-tool-choice --tool-call-parser qwen3_coder"
+
+
+class OpenAIBackend:
+    """A model behind a chat completions endpoint.
+
+    Args:
+        url: Base URL, such as ``http://127.0.0.1:8000/v1``.
+        name: Model name as the server knows it.
+        key: API key; None sends ``none``, which local servers accept.
+        timeout_seconds: Longest wait for one answer, retry included.
+    """
+
+    def __init__(self, url: str, name: str, key: str | None, timeout_seconds: float) -> None:
+        self._url = url
+        self._name = name
+        self._timeout_seconds = timeout_seconds
+        self._schema_works = True
+        self._client = openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, timeout=timeout_seconds)
+
+    @property
+    def name(self) -> str:
+        """How the model is called in verdicts."""
+        return self._name
+
+    @property
+    def endpoint_kind(self) -> EndpointKind:
+        """``scripted`` for a test double, ``local`` for a private address, else ``remote``."""
+        if self._name.startswith(SCRIPTED_PREFIX):
+            return "scripted"
+        return "local" if _is_private(urlsplit(self._url).hostname or "") else "remote"
+
+    def step(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float) -> Reply:
+        """Go on with the investigation.
+
+        Raises:
+            ModelError: The endpoint refused, hung, or answered with something that is no answer.
+        """
+        return self._ask(messages, {"tools": list(tools), "tool_choice": "auto"}, seconds)
+
+    def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
+        """Ask for one JSON object under a schema; without it where the server does not know schemas.
+
+        Raises:
+            ModelError: As for :meth:`step`.
+        """
+        deadline = time.monotonic() + min(seconds, self._timeout_seconds)
+        wanted = {"type": "json_schema", "json_schema": {"name": "conclusion", "strict": True, "schema": dict(schema)}}
+        if self._schema_works:
+            try:
+                return self._ask(messages, {"response_format": wanted}, deadline - time.monotonic())
+            except _SchemaRefusedError:
+                self._schema_works = False
+        return self._ask(messages, {}, deadline - time.monotonic())
+
+    def _ask(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
+        deadline = time.monotonic() + min(seconds, self._timeout_seconds)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _read_reply(self._post(messages, extra, deadline), messages)
+            except openai.APIStatusError as error:
+                wait = _find_wait(error)
+                if attempt == ATTEMPTS or wait is None or time.monotonic() + wait > deadline:
+                    raise _map_status(error, self._url, self._name, asked_schema="response_format" in extra) from None
+                time.sleep(wait)
+            except (openai.OpenAIError, httpx2.HTTPError) as error:
+                raise self._map_error(error) from None
+        raise ModelError(f"The model at {self._url} gave no answer.", fix="daytwo doctor")
+
+    def _post(self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float) -> bytes:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise self._late()
+        chunks: list[bytes] = []
+        size = 0
+        with self._client.chat.completions.with_streaming_response.create(
+            model=self._name,
+            messages=cast("list[ChatCompletionMessageParam]", list(messages)),
+            temperature=0,
+            max_tokens=MAX_ANSWER_TOKENS,
+            timeout=left,
+            extra_body=dict(extra),
+        ) as response:
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                size += len(chunk)
+                if time.monotonic() > deadline:
+                    raise self._late()
+                if size > MAX_BODY_BYTES:
+                    raise ModelError(f"The answer of {self._url} is larger than {MAX_BODY_BYTES} bytes.", fix="")
+        return b"".join(chunks)
+
+    def _late(self) -> ModelError:
+        return ModelError(
+            f"The model at {self._url} gave no whole answer in time.",
+            fix="raise DAYTWO_MODEL_TIMEOUT_SECONDS, or look at the server's queue",
+        )
+
+    def _map_error(self, error: Exception) -> ModelError:
+        if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
+            return self._late()
+        if isinstance(error, openai.APIConnectionError):
+            return ModelError(f"Nothing answers at {self._url}.", fix=f"curl {self._url}/models")
+        return ModelError(
+            f"The answer of {self._url} broke off ({type(error).__name__}).", fix="look at the server's log"
+        )
+
+
+class _SchemaRefusedError(ModelError):
+    """The server does not take a JSON schema; the same question without one may work."""
+
+
+def _read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
+    """Read a chat completion out of the bytes of an answer; anything else is a `ModelError`."""
+    text = raw.decode("utf-8", "replace").strip()
+    fix = "check that the URL ends in /v1 and is an OpenAI-compatible server"
+    if text[:1] == "<":
+        raise ModelError("The endpoint answered with a web page, not with JSON.", fix=fix)
+    try:
+        answer = json.loads(text, strict=False)
+    except ValueError:
+        raise ModelError(f"The endpoint answered with malformed JSON: {text[:60]!r}.", fix=fix) from None
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise ModelError("The endpoint's answer holds no choices.", fix=fix)
+    message = choices[0].get("message")
+    if not isinstance(message, dict):
+        raise ModelError("The endpoint's answer holds no message.", fix=fix)
+    content = message.get("content")
+    text = content if isinstance(content, str) else ""
+    calls = _read_calls(message.get("tool_calls"))
+    tokens_in, tokens_cached, tokens_out = _read_usage(answer.get("usage"), messages, text)
+    return Reply(text, calls, tokens_in, tokens_cached, tokens_out, str(choices[0].get("finish_reason") or "stop"))
+
+
+def _read_calls(rows: object) -> tuple[ToolCall, ...]:
+    calls: list[ToolCall] = []
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        function = row.get("function") if isinstance(row, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            continue
+        arguments = function.get("arguments")
+        spelled = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        calls.append(ToolCall(str(row.get("id") or f"call-{number}"), function["name"], spelled))
+    return tuple(calls)
+
+
+def _read_usage(usage: object, messages: Sequence[Message], text: str) -> tuple[int, int, int]:
+    """Tokens in, of these cached, and out; estimated from characters where the server does not say."""
+    told = usage if isinstance(usage, dict) else {}
+    details = told.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    written = sum(len(str(message.get("content") or "")) for message in messages)
+    return (
+        _count(told.get("prompt_tokens"), written // CHARACTERS_PER_TOKEN),
+        _count(cached, 0),
+        _count(told.get("completion_tokens"), len(text) // CHARACTERS_PER_TOKEN),
+    )
+
+
+def _count(value: object, estimate: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else estimate
+
+
+def _find_wait(error: openai.APIStatusError) -> float | None:
+    """Seconds to wait before a second try, None where a second try cannot help."""
+    if error.status_code != 429 and error.status_code < 500:
+        return None
+    try:
+        wait = float(error.response.headers.get("retry-after", RETRY_SECONDS))
+    except ValueError:
+        wait = RETRY_SECONDS
+    return max(wait, 0.0) if wait <= MAX_RETRY_AFTER_SECONDS else None
+
+
+def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_schema: bool) -> ModelError:
+    code = error.status_code
+    said = " ".join(str(error.message).split())[:160]
+    fixes = {
+        401: "set DAYTWO_MODEL_KEY",
+        403: "set DAYTWO_MODEL_KEY to a key with the right to this model",
+        404: f"curl {url}/models shows the names that {url} serves; {name} may not be one",
+        429: "the endpoint limits requests: wait, or lower the load",
+    }
+    if code in (400, 422) and asked_schema:
+        return _SchemaRefusedError(f"{url} takes no JSON schema ({code}: {said}).", fix=TOOLS_FIX)
+    if code in (400, 422) and "tool" in said.lower():
+        return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
+    return ModelError(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private
