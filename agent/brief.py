@@ -42,7 +42,7 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         weight=WEIGHT_WORDS[case.primary.weight],
         notes=[*case.notes, *case.primary.notes],
         consequences=_tell_consequences(case),
-        possible=list(possible.items()),
+        possible=_group_by_reason(possible),
         missing=_tell_missing(missing),
         evidence="\n".join(show_evidence(evidence, words) for evidence, words in rows) or "none",
         rows_shown=len(rows),
@@ -76,6 +76,14 @@ def _tell_consequences(case: Case) -> list[dict[str, object]]:
         }
         for folded in case.consequences[:MAX_CONSEQUENCES]
     ]
+
+
+def _group_by_reason(possible: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Put the faults that are possible for one reason on one line: an open case may have forty."""
+    groups: dict[str, list[str]] = {}
+    for fault, why in possible.items():
+        groups.setdefault(why, []).append(fault)
+    return list(groups.items())
 
 
 def _tell_missing(rows: Sequence[Coverage]) -> list[Coverage]:

@@ -45,8 +45,8 @@ _WORD = re.compile(r"[a-z]{3,}")
 _COMMON = frozenset({
     "the", "and", "was", "were", "has", "have", "had", "for", "with", "that", "this", "from", "its", "are", "not",
     "but", "all", "one", "any", "been", "into", "onto", "over", "under", "than", "then", "there", "which", "while",
-    "when", "what", "who", "how", "did", "does", "shows", "show", "says", "said", "seen", "reported", "logged", "line", "log",
-    "evidence",
+    "when", "what", "who", "how", "did", "does", "shows", "show", "says", "said", "seen", "reported", "logged", "line",
+    "log", "evidence",
 })  # fmt: skip
 
 

@@ -18,6 +18,7 @@ class EntityIndex:
         named += [end for link in facts.links for end in (link.subject, link.object)]
         if facts.subject is not None:
             named.append(facts.subject)
+        named += [Entity("node", node=host) for host in sorted({entity.node for entity in named if entity.node})]
         self._best = resolve_entities(named)
 
     @property

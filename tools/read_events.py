@@ -130,6 +130,8 @@ def _spell_command(events: Sequence[Event], code: str) -> str:
     family, _, what = code.partition(":")
     word = GREP_WORDS.get(family, what.replace("_", " ") or family or ".")
     sources = list(dict.fromkeys(event.quote.source for event in events))[:3]
+    if not code.strip() and sources and not any(" " in source for source in sources):
+        return f"less {' '.join(shlex.quote(source) for source in sources)}"
     if any(" " in source for source in sources) or not sources:
         return f"journalctl -k | grep -nE {shlex.quote(word)}"
     return f"grep -nE {shlex.quote(word)} {' '.join(shlex.quote(source) for source in sources)}"

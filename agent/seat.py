@@ -1,0 +1,218 @@
+"""The nodes of an investigation: each takes the state and returns what it adds to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.backend import Backend, Budget, Message, Reply, ToolCall
+from agent.brief import build_brief
+from agent.conclude import UNKNOWN, Unusable, build_opinion, build_schema, parse_conclusion
+from agent.policy import SitePolicy
+from agent.repair import repair_reply
+from agent.run import Run, build_step
+from agent.state import State
+from agent.toolbox import Toolbox
+from agent.types import Case, ModelUse, Opinion, Usage
+from agent.verdicts import build_verdict
+from prompts.render import hash_prompt, render_prompt
+from tools.errors import ModelError
+from tools.evidence import EvidenceBook
+from tools.types import Facts
+
+PROMPTS = ("system", "brief", "conclude")
+CALLS_PER_STEP = 6
+CONCLUDING_SHARE = 0.3  # of the seconds, kept for the conclusion: one long answer after several short ones; a guess
+MAX_SPOKEN_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One investigation: the case, what may be looked at, who sits in the seat, and what it may cost."""
+
+    case: Case
+    facts: Facts
+    book: EvidenceBook
+    toolbox: Toolbox
+    backend: Backend
+    site: SitePolicy
+    budget: Budget
+    now: datetime
+    possible: Mapping[str, str]
+    record_run: Callable[[Run], None] | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def brief(self, state: State) -> State:
+        """Open the conversation: the system prompt, the same for every case, then the brief of this one."""
+        began = time.monotonic()
+        steps = max(self.budget.steps - 1, 0)
+        text = build_brief(self.case, self.facts, self.book, self.possible, steps=steps)
+        messages: list[Message] = [
+            {"role": "system", "content": render_prompt("system")},
+            {"role": "user", "content": text},
+        ]
+        return {"messages": messages, "steps": [build_step("brief", "brief", text, seconds=_since(began))]}
+
+    def investigate(self, state: State) -> State:
+        """Ask the model once; it names tools to call, or says that it has seen enough."""
+        began = time.monotonic()
+        try:
+            reply = self.backend.step(state["messages"], self.toolbox.definitions, seconds=self._seconds_left())
+        except ModelError as error:
+            return {"failure": str(error), "steps": [build_step("model", "step", str(error), seconds=_since(began))]}
+        mended, repairs = repair_reply(reply, self.toolbox.schemas)
+        calls = tuple(
+            ToolCall(f"call-{len(state['messages'])}-{number}", call.name, call.arguments)
+            for number, call in enumerate(mended.calls[:CALLS_PER_STEP])
+        )
+        step = build_step("model", "step", f"{reply.text}\n{reply.calls}", seconds=_since(began))
+        return {
+            "messages": [_speak(mended.text, calls)],
+            "replies": [reply],
+            "repairs": list(repairs),
+            "steps": [step],
+            "calls": calls,
+            "finished": not calls,
+        }
+
+    def tools(self, state: State) -> State:
+        """Answer every call; a call that cannot be made is answered with what would be valid."""
+        messages: list[Message] = []
+        steps = []
+        for call in state["calls"]:
+            began = time.monotonic()
+            answer = self.toolbox.call(call)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": answer.text})
+            steps.append(
+                build_step("tool", call.name, answer.text, seconds=_since(began), arguments=call.arguments[:1000])
+            )
+        return {"messages": messages, "steps": steps, "calls": ()}
+
+    def conclude(self, state: State) -> State:
+        """Ask for the conclusion without tools, once more where it cannot be read; then give up on the opinion."""
+        faults = [*self.possible, *([] if UNKNOWN in self.possible else [UNKNOWN])]
+        schema = build_schema(list(self.possible))
+        added: State = {"messages": [], "replies": [], "steps": [], "repairs": []}
+        problem = ""
+        for _ in range(2):
+            began = time.monotonic()
+            prompt = render_prompt("conclude", faults=faults, problem=problem)
+            added["messages"].append({"role": "user", "content": prompt})
+            try:
+                reply = self.backend.conclude(
+                    [*state["messages"], *added["messages"]], schema, seconds=self._seconds_left()
+                )
+            except ModelError as error:
+                added["steps"].append(build_step("conclude", "failed", str(error), seconds=_since(began)))
+                return {**added, "failure": str(error)}
+            added["replies"].append(reply)
+            added["messages"].append(_speak(reply.text, ()))
+            added["steps"].append(build_step("conclude", "conclude", reply.text, seconds=_since(began)))
+            conclusion = parse_conclusion(reply.text, list(self.possible))
+            if not isinstance(conclusion, Unusable):
+                return {**added, "conclusion": conclusion}
+            problem = conclusion.why
+            added["repairs"].append("conclusion_asked_again")
+        return {**added, "failure": f"the model's conclusion could not be used: {problem}"}
+
+    def ground(self, state: State) -> State:
+        """Check every claim against the evidence that it cites; without a conclusion the opinion is a rejected one."""
+        began = time.monotonic()
+        model, usage = self._describe_model(), self._sum_usage(state)
+        conclusion = state.get("conclusion")
+        if conclusion is None:
+            rejected = state.get("failure", "") or "the model gave no conclusion"
+            opinion = Opinion(fault=UNKNOWN, summary="", model=model, usage=usage, rejected=rejected)
+        else:
+            opinion = build_opinion(conclusion, self.book, self.facts, self.possible, model=model, usage=usage)
+        result = json.dumps([claim.model_dump() for claim in opinion.claims])
+        return {"opinion": opinion, "steps": [build_step("ground", "claims", result, seconds=_since(began))]}
+
+    def decide(self, state: State) -> State:
+        """Let policy weigh the opinion; where no model sat in the seat the verdict is the rules' own."""
+        opinion = None if self.backend.endpoint_kind == "rules" else state["opinion"]
+        verdict = build_verdict(self.case, self.book, facts=self.facts, site=self.site, now=self.now, opinion=opinion)
+        return {"verdict": verdict}
+
+    def record(self, state: State) -> State:
+        """Hand the record of the investigation to whoever keeps it."""
+        if self.record_run is not None:
+            conclusion = state.get("conclusion")
+            run = Run(
+                run_id=f"r-{uuid.uuid4().hex[:16]}",
+                case_id=self.case.case_id,
+                verdict_id=state["verdict"].verdict_id,
+                backend=self.backend.name,
+                steps=tuple(state["steps"]),
+                prompt_hashes=self._hash_prompts(),
+                usage=self._sum_usage(state),
+                repairs=dict(Counter(state.get("repairs", []))),
+                tool_counts=dict(self.toolbox.counts),
+                rejected=state["opinion"].rejected,
+                check_next=conclusion.check_next if conclusion else "",
+            )
+            self.record_run(run)
+        return {}
+
+    def choose_next(self, state: State) -> str:
+        """Choose the node that follows: open calls first, then the model, and the conclusion as the last step."""
+        if state.get("failure"):
+            return "ground"
+        if state.get("calls"):
+            return "tools"
+        return "conclude" if state.get("finished") or self._must_conclude(state) else "investigate"
+
+    def _must_conclude(self, state: State) -> bool:
+        replies = state.get("replies", [])
+        tokens = sum(reply.tokens_in + reply.tokens_out for reply in replies)
+        return (
+            len(replies) >= self.budget.steps - 1
+            or tokens >= self.budget.tokens
+            or self._seconds_left() <= self.budget.seconds * CONCLUDING_SHARE
+        )
+
+    def _seconds_left(self) -> float:
+        return self.budget.seconds - _since(self.started)
+
+    def _describe_model(self) -> ModelUse | None:
+        kind = self.backend.endpoint_kind
+        if kind == "rules":
+            return None
+        return ModelUse(name=self.backend.name, endpoint_kind=kind, prompt_hashes=self._hash_prompts())
+
+    def _hash_prompts(self) -> dict[str, str]:
+        tools = json.dumps(self.toolbox.definitions, sort_keys=True)
+        return {name: hash_prompt(name) for name in PROMPTS} | {
+            "tools": hashlib.sha256(tools.encode()).hexdigest()[:12]
+        }
+
+    def _sum_usage(self, state: State) -> Usage:
+        replies: list[Reply] = state.get("replies", [])
+        return Usage(
+            calls=len(replies),
+            tokens_in=sum(reply.tokens_in for reply in replies),
+            tokens_cached=sum(reply.tokens_cached for reply in replies),
+            tokens_out=sum(reply.tokens_out for reply in replies),
+            seconds=round(_since(self.started), 3),
+        )
+
+
+def _since(began: float) -> float:
+    return time.monotonic() - began
+
+
+def _speak(text: str, calls: tuple[ToolCall, ...]) -> Message:
+    """Put an answer back into the conversation, in the form of the API; an empty one needs some word."""
+    message: Message = {"role": "assistant", "content": text[:MAX_SPOKEN_CHARACTERS] or ("" if calls else "done")}
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+            for call in calls
+        ]
+    return message
