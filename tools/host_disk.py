@@ -27,7 +27,7 @@ def read_disk_facts(*, node: str, seconds: int, paths: HostPaths) -> Facts:
         seconds: Length of the interval.
         paths: Where the machine is; ``iostat`` itself always looks at the real one.
     """
-    if paths == HostPaths():
+    if paths.is_live:
         try:
             return _read_iostat(node, seconds)
         except UpstreamError:

@@ -21,6 +21,11 @@ class HostPaths:
     kmsg: Path = Path("/dev/kmsg")
     kernel_logs: tuple[Path, ...] = (Path("/var/log/kern.log"), Path("/var/log/messages"))
 
+    @property
+    def is_live(self) -> bool:
+        """Whether these are the paths of the machine that we run on, so that its programs tell of it too."""
+        return self.proc == Path("/proc") and self.sys == Path("/sys")
+
 
 def read_line(path: Path) -> str | None:
     """Read the first line of a small kernel file; None where it is absent or refuses (some attributes do by design)."""
