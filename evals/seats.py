@@ -1,0 +1,118 @@
+"""Who sits in the model's seat during an evaluation, and what happened on the wire while they sat there.
+
+A seat is named ``rules`` (the judge alone, nobody in the seat), ``rules@graph`` (the rules' own policy in the seat of
+the investigation graph; must say the same as the judge) or ``URL#NAME`` (a model behind an OpenAI-compatible endpoint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from agent.backend import Backend, Budget, EndpointKind, Message, Reply, parse_endpoint
+from agent.policy import SitePolicy
+from agent.settings import Settings, load_settings
+from agent.types import Case, Verdict
+from tools.errors import ModelError
+from tools.evidence import EvidenceBook
+from tools.types import Facts
+
+if TYPE_CHECKING:
+    from rag.library import Library
+
+RULES = "rules"
+RULES_IN_SEAT = "rules@graph"
+Investigator = Callable[[Case, EvidenceBook], Verdict]
+
+
+@dataclass(slots=True)
+class WatchedBackend:
+    """Passes every call on, and keeps what was asked and what broke: a broken wire is no wrong answer.
+
+    Attributes:
+        errors: What the endpoint did wrong, in order.
+        asked: Every prompt as it went out, in order.
+    """
+
+    inner: Backend
+    errors: list[str] = field(default_factory=list)
+    asked: list[tuple[Message, ...]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """How the model is called in verdicts."""
+        return self.inner.name
+
+    @property
+    def endpoint_kind(self) -> EndpointKind:
+        """Where it runs."""
+        return self.inner.endpoint_kind
+
+    def step(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float) -> Reply:
+        """Pass a step on."""
+        return self._watch(messages, lambda: self.inner.step(messages, tools, seconds=seconds))
+
+    def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
+        """Pass the conclusion on."""
+        return self._watch(messages, lambda: self.inner.conclude(messages, schema, seconds=seconds))
+
+    def _watch(self, messages: Sequence[Message], call: Callable[[], Reply]) -> Reply:
+        self.asked.append(tuple(dict(message) for message in messages))
+        try:
+            return call()
+        except ModelError as error:
+            self.errors.append(str(error))
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A backend that was opened once for a whole evaluation; `backend` is None where the judge alone decides."""
+
+    name: str
+    backend: Backend | None = None
+    library: Library | None = None
+    budget: Budget = field(default_factory=Budget)
+
+    def build_investigator(self, facts: Facts, watched: WatchedBackend, now: datetime) -> Investigator:
+        """Bind the seat to the facts of one case."""
+        from agent.graph import investigate
+
+        def look(case: Case, book: EvidenceBook) -> Verdict:
+            return investigate(
+                case,
+                facts=facts,
+                book=book,
+                library=self.library,
+                backend=watched,
+                site=SitePolicy(),
+                budget=self.budget,
+                now=now,
+            )
+
+        return look
+
+
+def open_seat(name: str, settings: Settings | None = None) -> Seat:
+    """Open a backend by name; the settings are read where none are given and a seat needs them.
+
+    Raises:
+        OperatorError: The name is neither ``rules``, ``rules@graph`` nor URL#NAME.
+    """
+    if name == RULES:
+        return Seat(name)
+    settings = settings or load_settings()
+    budget = Budget(steps=settings.max_steps, seconds=settings.investigation_seconds)
+    if name == RULES_IN_SEAT:
+        from agent.backends.rules import RulesBackend
+
+        return Seat(name, RulesBackend(), budget=budget)
+    url, model = parse_endpoint(name)
+    from agent.backends.openai import OpenAIBackend
+    from rag.library import open_library
+
+    key = settings.model_key.get_secret_value() if settings.model_key else None
+    backend = OpenAIBackend(url, model, key, settings.model_timeout_seconds)
+    return Seat(name, backend, open_library(settings.data_dir, embedding=settings.embedding), budget)
