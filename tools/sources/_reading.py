@@ -1,0 +1,111 @@
+"""Hands a stretch of text to its parsers and says how far it was understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from tools.types import Coverage, Document, Event, Facts, Parsed, Parser, Unread, merge_facts
+
+JUMP_SECONDS = 1.0
+"""Lines of several processors reach a log out of order by milliseconds; a second back is the clock (a guess)."""
+_SHOWN_CHARACTERS = 120
+
+
+def read_stretch(document: Document, parsers: Sequence[Parser]) -> Facts:
+    """Read a text with the best parser, and what others know of its lines too.
+
+    The same line and code told by two parsers is one event.
+    """
+    if not parsers:
+        return Facts(coverage=(_unknown_form(document),))
+    results = [(parser, parser.parse(document)) for parser in parsers]
+    best, first = results[0]
+    extra = [parsed for _, parsed in results[1:] if parsed.facts.events or parsed.facts.windows or parsed.facts.links]
+    facts = merge_facts([first.facts, *(replace(parsed.facts, coverage=()) for parsed in extra)])
+    facts = replace(facts, events=tuple(_drop_twins(facts.events)))
+    unread = min((parsed.unread for parsed in [first, *extra]), key=lambda count: count.unread)
+    return replace(facts, coverage=(*facts.coverage, *_rate(document, best, first, unread)))
+
+
+def _rate(document: Document, parser: Parser, parsed: Parsed, unread: Unread) -> list[Coverage]:
+    told = [row for row in parsed.facts.coverage if row.domain == parser.DOMAIN and row.entity == document.label]
+    if unread.unread:
+        samples = " | ".join(text[:_SHOWN_CHARACTERS] for text in unread.samples)
+        status = "missing" if unread.unread == unread.total and _is_empty(parsed.facts) else "partial"
+        reason = f"{unread.unread} of {unread.total} lines unread: {samples}"
+        return [Coverage(document.label, parser.DOMAIN, "missing" if status == "missing" else "partial", reason)]
+    return [] if told else [Coverage(document.label, parser.DOMAIN, "read")]
+
+
+def _is_empty(facts: Facts) -> bool:
+    return not (facts.windows or facts.events or facts.entities or facts.links or facts.inventory)
+
+
+def _unknown_form(document: Document) -> Coverage:
+    samples: list[str] = []
+    total = 0
+    for line in document.lines():
+        if line.text.strip():
+            total += 1
+            if len(samples) < 3:
+                samples.append(line.text.strip()[:_SHOWN_CHARACTERS])
+    if not total:
+        return Coverage(document.label, "input", "missing", "empty file")
+    reason = f"of no form that is known: {total} of {total} lines unread: {' | '.join(samples)}"
+    return Coverage(document.label, "input", "missing", reason, "daytwo triage --help")
+
+
+def _drop_twins(events: Iterable[Event]) -> Iterable[Event]:
+    seen: set[tuple[str, int | None, str]] = set()
+    for event in events:
+        key = (event.quote.source, event.quote.line, event.code)
+        if event.quote.line is None or key not in seen:
+            seen.add(key)
+            yield event
+
+
+def note_clock_jumps(facts: Facts) -> Facts:
+    """Add coverage where the clock of a text jumps back from one event to the next."""
+    jumps = [
+        (before, after) for before, after in zip(facts.events, facts.events[1:], strict=False) if _jumps(before, after)
+    ]
+    if not jumps:
+        return facts
+    before, after = jumps[0]
+    reason = (
+        f"the clock jumps back at line {after.quote.line} "
+        f"({len(jumps)} times; first by {(before.moment.seconds or 0) - (after.moment.seconds or 0):.0f} s): "
+        "order is that of the lines"
+    )
+    row = Coverage(after.quote.source, "kernel_log", "partial", reason, "journalctl -k -o short-iso")
+    return replace(facts, coverage=(*facts.coverage, row))
+
+
+def _jumps(before: Event, after: Event) -> bool:
+    one, other = before.moment, after.moment
+    if before.quote.source != after.quote.source or one.clock != other.clock or before.node != after.node:
+        return False
+    if one.seconds is None or other.seconds is None or (after.quote.line or 0) < (before.quote.line or 0):
+        return False
+    return one.seconds - other.seconds > JUMP_SECONDS
+
+
+def keep_recent(facts: Facts, since: float | None) -> Facts:
+    """Drop events with a wall time before `since` (Unix seconds); those on another clock stay, and that is said."""
+    if since is None:
+        return facts
+    kept, undated = [], 0
+    for event in facts.events:
+        is_dated = event.moment.clock in ("utc", "local") and event.moment.seconds is not None
+        undated += not is_dated
+        if not is_dated or (event.moment.seconds or 0.0) >= since:
+            kept.append(event)
+    coverage = facts.coverage
+    if undated:
+        reason = f"{undated} events have no wall time, so --since could not be applied to them"
+        coverage = (
+            *coverage,
+            Coverage("--since", "input", "partial", reason, "dmesg -T, or journalctl -k -o short-iso"),
+        )
+    return replace(facts, events=tuple(kept), coverage=coverage)

@@ -1,0 +1,175 @@
+"""Cuts a text into stretches of one form each: people paste a terminal with several commands one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import cast
+
+from tools.parsers._lines import PROMPT, strip_colours
+from tools.types import Document, Line, Parser
+from tools.walk import walk_modules
+
+SAMPLE_LINES = 200
+BLOCK_LINES = 4096
+MIN_SCORE = 0.3
+SURE_SCORE = 0.6
+MAX_STRETCHES = 300
+"""A text with more stretches than this is read on in the last form: prose, or a log with blank lines (a guess)."""
+_BOX = re.compile(r"^\s*[|+]")
+_HEADLINE = re.compile(r"^(?:={3,}|#{2,}|-{3,}|\*{3,})\s*\S.*|^_{20,}\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class ListDocument:
+    """Some lines of a text, with their numbers kept."""
+
+    label: str
+    node: str
+    kept: tuple[Line, ...]
+
+    def lines(self) -> Iterator[Line]:
+        """Iterate over the lines."""
+        return iter(self.kept)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The same as bytes, empty lines standing for what comes before, so that counting gives the right numbers."""
+        yield b"\n" * (self.kept[0].number - 1 if self.kept else 0)
+        yield from _encode(self.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class TailDocument:
+    """A text from one line on, streamed, terminal colours removed."""
+
+    base: Document
+    start: int
+
+    @property
+    def label(self) -> str:
+        """Label of the whole text."""
+        return self.base.label
+
+    @property
+    def node(self) -> str:
+        """Node of the whole text."""
+        return self.base.node
+
+    def lines(self) -> Iterator[Line]:
+        """Iterate over the lines from the start line on."""
+        for line in self.base.lines():
+            if line.number >= self.start:
+                yield strip_line(line)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The same as bytes, empty lines standing for what comes before."""
+        yield b"\n" * (self.start - 1)
+        yield from _encode(self.lines())
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Lines of one form: where they stand among the lines given, and who reads them best."""
+
+    start: int
+    end: int
+    parsers: tuple[Parser, ...]
+
+
+def _encode(lines: Iterable[Line]) -> Iterator[bytes]:
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, BLOCK_LINES)):
+        yield ("\n".join(line.text for line in chunk) + "\n").encode("utf-8", errors="replace")
+
+
+def strip_line(line: Line) -> Line:
+    """Remove terminal colours from a line."""
+    return Line(line.number, strip_colours(line.text)) if "\x1b" in line.text else line
+
+
+def load_parsers() -> tuple[Parser, ...]:
+    """All parsers, found by walking."""
+    return tuple(cast("Parser", module) for module in walk_modules("tools.parsers"))
+
+
+def rank_parsers(lines: Sequence[str]) -> list[tuple[float, Parser]]:
+    """Ask every parser about the first 200 lines that are not empty; best first, those below 0.3 left out."""
+    sample = take_sample(lines)
+    if not sample:
+        return []
+    scores = [(parser.recognise(sample), parser) for parser in load_parsers()]
+    return sorted((pair for pair in scores if pair[0] >= MIN_SCORE), key=lambda pair: (-pair[0], pair[1].FORM))
+
+
+def take_sample(lines: Sequence[str]) -> list[str]:
+    """The first 200 lines that are not empty."""
+    sample: list[str] = []
+    for text in lines:
+        if text.strip():
+            sample.append(text)
+            if len(sample) == SAMPLE_LINES:
+                break
+    return sample
+
+
+def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
+    """Cut lines where the form surely changes: at a prompt, a head line, an empty line, the edge of a drawn table.
+
+    A stretch goes on until another parser is sure (0.6) of what comes and the present one is not (0.3).
+
+    Returns:
+        Stretches that cover all lines; one without parsers where nobody knows them.
+    """
+    stretches: list[Stretch] = []
+    for start, end in _find_blocks(lines):
+        block = lines[start:end]
+        ranked = rank_parsers(block)
+        if stretches and not _changes(stretches[-1], ranked, after_prompt=bool(PROMPT.match(block[0]))):
+            before = stretches.pop()
+            stretches.append(Stretch(before.start, end, before.parsers or tuple(p for _, p in ranked)))
+        else:
+            stretches.append(Stretch(start, end, tuple(parser for _, parser in ranked)))
+    return [_settle(stretch, lines) for stretch in stretches]
+
+
+def _changes(now: Stretch, ranked: Sequence[tuple[float, Parser]], *, after_prompt: bool) -> bool:
+    if not ranked:
+        return False
+    best_score, best = ranked[0]
+    if not now.parsers:
+        return best_score >= SURE_SCORE
+    if best is now.parsers[0]:
+        return False
+    present = next((score for score, parser in ranked if parser is now.parsers[0]), 0.0)
+    return best_score >= (MIN_SCORE if after_prompt else SURE_SCORE) and present < MIN_SCORE
+
+
+def _settle(stretch: Stretch, lines: Sequence[str]) -> Stretch:
+    ranked = rank_parsers(lines[stretch.start : stretch.end])
+    if not ranked:
+        return stretch
+    return Stretch(stretch.start, stretch.end, tuple(parser for _, parser in ranked))
+
+
+def _find_blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    if not lines:
+        return
+    first = next((text.lstrip()[:1] for text in lines if text.strip()), "")
+    starts = [0]
+    if first != "{":
+        for number in range(1, len(lines)):
+            if len(starts) >= MAX_STRETCHES:
+                break
+            if _is_edge(lines[number - 1], lines[number]):
+                starts.append(number)
+    yield from zip(starts, [*starts[1:], len(lines)], strict=True)
+
+
+def _is_edge(before: str, text: str) -> bool:
+    if not text.strip():
+        return False
+    if not before.strip() or PROMPT.match(text) or _HEADLINE.match(text):
+        return True
+    return bool(_BOX.match(before)) != bool(_BOX.match(text))

@@ -1,0 +1,129 @@
+"""Reads evidence that lies on disk or comes on standard input: files, folders, archives, pasted terminals.
+
+Content decides which parser reads what, never the name. What could not be read is in the coverage.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from tools.clock import settle_years
+from tools.errors import EvidenceNotFound, EvidenceUnreadable
+from tools.sources._context import NodeNames, is_context_file, read_context
+from tools.sources._pieces import Piece, Pieces
+from tools.sources._probe import GuardedDocument, probe_file
+from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch
+from tools.sources._segments import ListDocument, Stretch, TailDocument, cut_stretches, strip_line
+from tools.types import Coverage, Document, Facts, Inventory, Line, merge_facts
+
+SCAN_BYTES = 4 * 1024 * 1024
+"""How much of a file is held to find where its form changes; beyond, the last form goes on, streamed (a guess)."""
+KINDS = (
+    "kernel logs (dmesg, journalctl -k, syslog), nvidia-smi and nvidia-smi -q, iostat -x, smartctl, guest lists, "
+    "NCCL, PyTorch and Slurm logs, inventory.csv, jobs.csv"
+)
+COLLECT = "dmesg -T > kern.log; nvidia-smi -q > gpu.txt; iostat -x 1 2 > io.txt; daytwo triage ."
+
+
+class RecordingSource:
+    """A list of files and folders, or standard input.
+
+    Args:
+        paths: Files, folders, archives; ``-`` is standard input, and so is an empty list.
+        stdin: Where standard input comes from.
+        max_bytes: Most bytes that are read of one file, or unpacked from all archives.
+        inventory: What the site says that its nodes have; an inventory.csv among the evidence adds to it.
+        node: Host that everything is from, where the caller knows it.
+        since: Unix seconds; older events are left out.
+    """
+
+    name = "recording"
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        stdin: IO[bytes] | None = None,
+        max_bytes: int,
+        inventory: tuple[Inventory, ...] = (),
+        node: str = "",
+        since: float | None = None,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._stdin = stdin
+        self._max_bytes = max_bytes
+        self._inventory = inventory
+        self._node = node
+        self._since = since
+
+    def read_facts(self) -> Facts:
+        """Read everything that was named.
+
+        Raises:
+            EvidenceNotFound: A named path does not exist.
+            EvidenceUnreadable: Nothing at all could be read; says why, and which commands collect evidence.
+        """
+        with tempfile.TemporaryDirectory(prefix="daytwo-") as scratch:
+            pieces = Pieces(Path(scratch), self._max_bytes)
+            files = pieces.collect(self._paths, self._stdin)
+            names = read_context(files, node=self._node, inventory=self._inventory)
+            parts = [part for piece in files for part in self._read_piece(piece, names)]
+        facts = merge_facts([Facts(inventory=self._inventory), *parts, Facts(coverage=tuple(pieces.coverage))])
+        if not files or all(row.status == "missing" for row in facts.coverage):
+            raise self._nothing_read(facts.coverage)
+        facts = replace(facts, events=tuple(settle_years(facts.events)))
+        return keep_recent(facts, self._since)
+
+    def _nothing_read(self, coverage: Sequence[Coverage]) -> EvidenceUnreadable:
+        named = ", ".join(str(path) for path in self._paths) or "standard input"
+        why = "; ".join(f"{row.entity}: {row.reason}" for row in coverage[:3]) or "there is no file in it"
+        fix = coverage[0].fix if len(coverage) == 1 and coverage[0].fix else COLLECT
+        return EvidenceUnreadable(f"Nothing in {named} could be read as evidence ({why}). Read are {KINDS}.", fix=fix)
+
+    def _read_piece(self, piece: Piece, names: NodeNames) -> Iterator[Facts]:
+        if is_context_file(piece):
+            return
+        probe = probe_file(piece, self._max_bytes, names.find(piece))
+        if probe.coverage is not None:
+            yield Facts(coverage=(probe.coverage,))
+        if probe.document is None:
+            return
+        try:
+            yield from self._read_document(probe.document)
+        except (EvidenceNotFound, EvidenceUnreadable) as error:
+            yield Facts(coverage=(Coverage(piece.label, "input", "missing", error.message, error.fix),))
+        if isinstance(probe.document, GuardedDocument) and probe.document.ended is not None:
+            yield Facts(coverage=(probe.document.ended,))
+
+    def _read_document(self, document: Document) -> Iterator[Facts]:
+        lines = document.lines()
+        head: list[Line] = []
+        size, coloured = 0, False
+        for line in lines:
+            coloured = coloured or "\x1b" in line.text
+            head.append(strip_line(line))
+            size += len(line.text) + 1
+            if size >= SCAN_BYTES:
+                break
+        rest = next(lines, None)
+        broken = sum("\ufffd" in line.text for line in head)
+        stretches = cut_stretches([line.text for line in head])
+        for stretch in stretches:
+            is_last = stretch is stretches[-1]
+            is_whole = len(stretches) == 1 and not coloured
+            part = self._choose(document, head, stretch, whole=is_whole, streamed=is_last and rest is not None)
+            yield note_clock_jumps(read_stretch(part, stretch.parsers))
+        if broken:
+            reason = f"{broken} lines hold bytes that are no UTF-8; they were replaced"
+            yield Facts(coverage=(Coverage(document.label, "input", "partial", reason, f"file {document.label}"),))
+
+    @staticmethod
+    def _choose(document: Document, head: Sequence[Line], stretch: Stretch, *, whole: bool, streamed: bool) -> Document:
+        if not streamed:
+            return ListDocument(document.label, document.node, tuple(islice(head, stretch.start, stretch.end)))
+        return document if whole else TailDocument(document, head[stretch.start].number)
