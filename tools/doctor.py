@@ -1,4 +1,4 @@
-"""What this machine offers to Daytwo: each program, right and driver as present, partial or missing, and what to type."""
+"""What this machine offers to Daytwo: each program, right and driver, present or missing, and what to type."""
 
 from __future__ import annotations
 
