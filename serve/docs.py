@@ -53,7 +53,7 @@ def build_help() -> str:
 def build_settings() -> str:
     """One row a setting: variable, default, what it does."""
     rows = [
-        "# Settings\n\nWritten by `make docs` from `agent/settings.py`. Each is an environment variable and has a default.\n",
+        "# Settings\n\nWritten by `make docs` from `agent/settings.py`. Each is an environment variable.\n",
         "| variable | default | what it does |",
         "|---|---|---|",
     ]

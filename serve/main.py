@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -119,6 +121,9 @@ def evaluate(
         list[str] | None, typer.Option("--backend", help="`rules` or URL#NAME; may be repeated.", metavar="NAME")
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", "-k", min=1, max=50, help="Runs of each case.")] = 1,
+    scenario: Annotated[
+        list[str] | None, typer.Option("--scenario", help="Only this one; may be repeated.", metavar="NAME")
+    ] = None,
     excerpts: Annotated[
         Path | None, typer.Option("--excerpts", help="Score a folder of real excerpts with accepted.csv in it instead.")
     ] = None,
@@ -127,7 +132,11 @@ def evaluate(
     """Score the rules, or a model, on frozen scenarios."""
     from serve.evaluate import run_evaluate
 
-    raise typer.Exit(run_evaluate(backend or ["rules"], repeats=repeats, excerpts=excerpts, as_json=as_json))
+    raise typer.Exit(
+        run_evaluate(
+            backend or ["rules"], repeats=repeats, scenarios=scenario or [], excerpts=excerpts, as_json=as_json
+        )
+    )
 
 
 @app.command()
@@ -148,14 +157,31 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
+class _BugSeam:
+    """Give an error of our own the exit code 2: 1 would tell a script that the fleet is ill."""
+
+    def __enter__(self) -> None:
+        """Nothing to do at first."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        traceback.print_exception(kind, error, trace)
+        sys.stderr.write("daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n")
+        sys.exit(2)
+
+
 def main() -> None:
     """Run the command; an error that a person can mend becomes one sentence and the next command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    try:
-        app()
-    except (DaytwoError, RagError) as error:
-        sys.stderr.write(f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else ""))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with _BugSeam():
+        try:
+            app()
+        except (DaytwoError, RagError) as error:
+            sys.stderr.write(f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else ""))
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)

@@ -42,7 +42,8 @@ def render_report(report: TriageReport, *, excerpt: Excerpt | None = None) -> Gr
     rest = report.verdicts[FULL_VERDICTS:]
     if rest:
         parts += [render_lines(rest), Text()]
-    parts.append(render_coverage(report.coverage))
+    if report.coverage:
+        parts.append(render_coverage(report.coverage))
     return Group(*parts)
 
 
@@ -121,6 +122,7 @@ def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, 
     if verdict.runbook:
         yield "runbook", _runbook(verdict.runbook, excerpt)
     yield "decided", _decided(verdict)
+    yield "case", Text(verdict.case_id)
 
 
 def _do(verdict: Verdict) -> Text:
@@ -200,7 +202,6 @@ def _decided(verdict: Verdict) -> Text:
     if verdict.usage:
         usage = verdict.usage
         text.append(f", {usage.calls} calls, {usage.tokens_in}+{usage.tokens_out} tokens, {usage.seconds:.1f} s")
-    text.append(f"  case {verdict.case_id}", "dim")
     if verdict.reason:
         text.append(f"\n{verdict.reason}", "yellow")
     return text
@@ -223,9 +224,8 @@ def _colour(verdict: Verdict) -> str:
 
 
 def _word(verdict: Verdict) -> str:
-    if verdict.status in ("unknown", "not_applicable", "healthy"):
-        return verdict.status.replace("_", " ").upper()
-    return verdict.severity.upper()
+    by_severity = verdict.status not in ("unknown", "not_applicable") and verdict.severity != "ok"
+    return (verdict.severity if by_severity else verdict.status.replace("_", " ")).upper()
 
 
 def _mark(verdict: Verdict) -> str:

@@ -41,7 +41,7 @@ def run_triage(request: Request, *, as_json: bool) -> int:
     if as_json:
         print_text(report.model_dump_json(by_alias=True, indent=2))
     else:
-        _print_report(report, settings)
+        print_report(report, settings)
     return exit_code(report)
 
 
@@ -148,7 +148,8 @@ def keep(report: TriageReport, facts: Facts, request: Request, settings: Setting
         note(f"daytwo: the verdicts were not kept. {error}")
 
 
-def _print_report(report: TriageReport, settings: Settings) -> None:
+def print_report(report: TriageReport, settings: Settings) -> None:
+    """Print a report for people, with the sections of the runbooks that it points at."""
     from serve.library import read_excerpts
     from serve.render import render_report
 
