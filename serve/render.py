@@ -25,7 +25,9 @@ FULL_VERDICTS = 4
 MAX_EVIDENCE = 6
 MAX_QUOTE = 400
 MAX_EXCERPT_LINES = 14
-COVERAGE_STATUS = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
+MAX_REASON = 200
+COVERAGE_COLOUR = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
+UNREAD_ORDER = ("missing", "partial", "not_applicable")
 URGENCY_WORDS = {
     "now": "now",
     "job_end": "when the job ends",
@@ -72,21 +74,31 @@ def render_lines(verdicts: Sequence[Verdict]) -> Table:
 
 
 def render_coverage(rows: Sequence[CoverageRow]) -> Group:
-    """Render what was read and what was not, with the reason and what to type."""
+    """Render what was read, in a line, and what was not, with the reason and what to type."""
+    read = [row for row in rows if row.status == "read"]
+    others = sorted((row for row in rows if row.status != "read"), key=lambda row: UNREAD_ORDER.index(row.status))
     grid = Table.grid(padding=(0, 2))
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for row in sorted(rows, key=lambda row: list(COVERAGE_STATUS).index(row.status)):
-        why = Text(row.reason)
+    if read:
+        grid.add_row(Text("read", COVERAGE_COLOUR["read"]), Text(), Text(", ".join(_spell_row(row) for row in read)))
+    for row in others:
+        why = Text.assemble((row.entity, "bold"), f": {_cut(row.reason, MAX_REASON)}" if row.reason else "")
         if row.fix:
-            why.append("\n→ " if row.reason else "→ ", "dim").append(row.fix, "bold")
-        grid.add_row(
-            Text(row.status.replace("_", " "), COVERAGE_STATUS[row.status]), Text(row.domain), Text(row.entity), why
-        )
+            why.append("\n→ ", "dim").append(row.fix, "cyan")
+        grid.add_row(Text(row.status.replace("_", " "), COVERAGE_COLOUR[row.status]), Text(row.domain), why)
     unread = sum(row.status in ("missing", "partial") for row in rows)
-    said = f"{unread} of {len(rows)} not read in full" if unread else f"{len(rows)} read"
+    said = f"{unread} of {len(rows)} not read in full" if unread else "all was read"
     return Group(Text.assemble(("Coverage", "bold"), (f"  {said}", "dim")), Padding(grid, (0, 0, 0, 2)))
+
+
+def _spell_row(row: CoverageRow) -> str:
+    return f"{row.entity} ({row.domain})"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length].rstrip() + " …"
 
 
 def _head(verdict: Verdict) -> Text:
@@ -112,7 +124,7 @@ def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, 
         yield "explained", Group(*[_consequence(item) for item in verdict.consequences])
     if verdict.affected:
         yield "affected", Text(", ".join(f"{item.entity} ({item.role})" for item in verdict.affected))
-    if verdict.claims:
+    if verdict.model or not all(claim.verified for claim in verdict.claims):
         yield "claims", Group(*[_claim(claim) for claim in verdict.claims])
     if verdict.alternatives:
         yield (
@@ -153,8 +165,9 @@ def _evidence(rows: Sequence[EvidenceRow]) -> RenderableType:
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     for row in rows[:MAX_EVIDENCE]:
-        quote = row.quote if len(row.quote) <= MAX_QUOTE else row.quote[:MAX_QUOTE] + " …"
-        grid.add_row(row.id, Text.assemble((row.source, "underline"), "\n", (f"“{quote}”", "green")))
+        grid.add_row(
+            row.id, Text.assemble((row.source, "underline"), "\n", (f"“{_cut(row.quote, MAX_QUOTE)}”", "green"))
+        )
     if len(rows) > MAX_EVIDENCE:
         grid.add_row("", Text(f"and {len(rows) - MAX_EVIDENCE} more: --json shows them all", "dim"))
     return grid

@@ -166,6 +166,13 @@ def test_coverage_counts_what_is_missing_and_says_what_to_type():
     text = render_plain(render_coverage(COVERAGE))
     assert text.startswith("Coverage  1 of 3 not read in full")
     assert "→ apt-get install sysstat" in text
+    assert render_plain(render_coverage(COVERAGE[:1])).startswith("Coverage  all was read")
+
+
+def test_claims_of_rules_that_all_hold_only_repeat_the_evidence():
+    held = [claim for claim in LOST["claims"] if claim["verified"]]
+    assert "✓" not in render_plain(render_verdict(build(claims=held, model=None, decided_by="rules")))
+    assert "✓" in render_plain(render_verdict(build(claims=held)))
 
 
 def test_lines_hold_what_a_list_needs():
