@@ -129,7 +129,7 @@ def parse_conclusion(text: str, possible: Sequence[str]) -> Conclusion | Unusabl
         return Unusable(f"{place or 'the object'}: {first['msg']}")
     fault = match_name(conclusion.fault, [*possible, UNKNOWN])
     if not fault:
-        return Unusable(f"fault {conclusion.fault[:60]!r} is none of: {', '.join([*possible, UNKNOWN])}")
+        return Unusable(f"fault {conclusion.fault[:60]!r} is none of those that are still possible")
     return conclusion.model_copy(update={"fault": fault})
 
 
@@ -150,7 +150,7 @@ def build_opinion(
     claims = ground_claims([_build_claim(draft) for draft in conclusion.claims], book, facts)
     standing = list(dict.fromkeys(handle for claim in claims if claim.verified for handle in claim.evidence))
     summary = _clean(conclusion.summary, MAX_SUMMARY_CHARACTERS)
-    if not standing or find_unsupported(summary, standing, book, facts):
+    if not standing or find_unsupported(summary, standing, book, facts, must_say_something=True):
         summary = ""
     everything = [evidence.id for evidence in book]
     alternatives = []

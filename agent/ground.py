@@ -81,7 +81,14 @@ def ground_claims(claims: Iterable[Claim], book: EvidenceBook, facts: Facts | No
     return tuple(_ground_claim(claim, lookup) for claim in claims)
 
 
-def find_unsupported(text: str, evidence_ids: Sequence[str], book: EvidenceBook, facts: Facts | None = None) -> str:
+def find_unsupported(
+    text: str,
+    evidence_ids: Sequence[str],
+    book: EvidenceBook,
+    facts: Facts | None = None,
+    *,
+    must_say_something: bool = False,
+) -> str:
     """Say what a sentence states that the given evidence does not hold; empty where nothing.
 
     Args:
@@ -89,10 +96,11 @@ def find_unsupported(text: str, evidence_ids: Sequence[str], book: EvidenceBook,
         evidence_ids: Handles of the evidence that it may rest on.
         book: The evidence that was shown.
         facts: As for :func:`ground_claims`.
+        must_say_something: Whether a sentence that shares no word with the evidence counts as unsupported.
     """
     lookup = _Lookup(book, facts or Facts())
     ground = lookup.gather([one for one in map(book.find, evidence_ids) if one is not None])
-    return _first_problem(text, ground)
+    return _first_problem(text, ground) or (_say_vacuous(text, ground) if must_say_something else "")
 
 
 class _Lookup:

@@ -100,7 +100,9 @@ class Seat:
         schema = build_schema(list(self.possible))
         added: State = {"messages": [], "replies": [], "steps": [], "repairs": []}
         problem = ""
-        for _ in range(2):
+        for attempt in range(2):
+            if attempt:
+                added["repairs"].append("conclusion_asked_again")
             began = time.monotonic()
             prompt = render_prompt("conclude", faults=faults, problem=problem)
             added["messages"].append({"role": "user", "content": prompt})
@@ -118,7 +120,6 @@ class Seat:
             if not isinstance(conclusion, Unusable):
                 return {**added, "conclusion": conclusion}
             problem = conclusion.why
-            added["repairs"].append("conclusion_asked_again")
         return {**added, "failure": f"the model's conclusion could not be used: {problem}"}
 
     def ground(self, state: State) -> State:

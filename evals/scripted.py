@@ -1,0 +1,172 @@
+"""A scripted OpenAI-compatible server on a real socket: the test double for models, good, bad and broken.
+
+Run it as ``python -m evals.scripted --script demo --port 0``; it prints its URL#NAME on the first line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from evals.conversation import Conversation
+from evals.scripts import SCRIPTS, Answer, Script
+
+START_SECONDS = 10.0
+DRIP_SECONDS = 0.05
+MODEL_NAME = "scripted"
+
+
+class ScriptedServer:
+    """Serves one script on a loopback port, in a thread, for as long as the context is open.
+
+    Args:
+        script: Name of a script of `evals/scripts.py`, or a function from conversation to answer; ``refuse`` gives
+            the URL of a port on which nothing listens.
+        port: Port to listen on; 0 picks a free one.
+    """
+
+    def __init__(self, script: str | Script = "careful", port: int = 0) -> None:
+        self._refuses = script == "refuse"
+        self._script = SCRIPTS["careful" if self._refuses else script] if isinstance(script, str) else script
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self._port = int(self._socket.getsockname()[1])
+        routes = [
+            Route("/v1/models", self._list_models),
+            Route("/v1/chat/completions", self._complete, methods=["POST"]),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._last_prompt = ""
+        self.requests: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        """Base URL for an OpenAI client."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def spec(self) -> str:
+        """``URL#NAME``, as ``--model`` takes it."""
+        return f"{self.url}#{MODEL_NAME}"
+
+    def __enter__(self) -> ScriptedServer:
+        if self._refuses:
+            self._socket.close()
+            return self
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._refuses:
+            return
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(START_SECONDS)
+        self._socket.close()
+
+    def serve_until_stopped(self) -> None:
+        """Serve in the calling thread until it is interrupted."""
+        self._server.run(sockets=[self._socket])
+
+    async def _list_models(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [{"id": MODEL_NAME, "object": "model"}]})
+
+    async def _complete(self, request: Request) -> Response:
+        body = json.loads(await request.body())
+        self.requests.append(body)
+        answer = self._script(Conversation(body))
+        if answer.trouble:
+            return await self._break(answer.trouble)
+        return JSONResponse(self._build_completion(body, answer))
+
+    async def _break(self, trouble: str) -> Response:
+        if trouble == "hang":
+            while not self._server.should_exit:
+                await asyncio.sleep(0.02)
+        plain: dict[str, Response] = {
+            "html": HTMLResponse("<html><body>Welcome to nginx!</body></html>"),
+            "empty_choices": JSONResponse({"id": "x", "object": "chat.completion", "choices": []}),
+            "malformed": Response('{"id": "x", "choices": [{"mess', media_type="application/json"),
+            "error_500": JSONResponse({"error": {"message": "CUDA error: out of memory"}}, 500),
+            "limit_429": JSONResponse({"error": {"message": "slow down"}}, 429, {"retry-after": "0.05"}),
+            "no_schema": JSONResponse({"error": {"message": "response_format is not supported"}}, 400),
+        }
+        if trouble in plain:
+            return plain[trouble]
+        return StreamingResponse(self._drip(cut=trouble == "cut"), media_type="application/json")
+
+    async def _drip(self, *, cut: bool) -> AsyncIterator[bytes]:
+        yield b'{"id": "x", '
+        if cut:
+            raise ConnectionResetError("cut by the script")
+        while not self._server.should_exit:
+            await asyncio.sleep(DRIP_SECONDS)
+            yield b" "
+
+    def _build_completion(self, body: dict[str, Any], answer: Answer) -> dict[str, Any]:
+        prompt = json.dumps([body.get("tools"), body["messages"]])
+        shared = _count_shared(prompt, self._last_prompt)
+        self._last_prompt = prompt
+        calls = [
+            {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for number, (name, arguments) in enumerate(answer.calls)
+        ]
+        written = answer.text + "".join(arguments for _, arguments in answer.calls)
+        message = {"role": "assistant", "content": answer.text or None} | ({"tool_calls": calls} if calls else {})
+        return {
+            "id": f"chatcmpl-{len(self.requests)}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": MODEL_NAME,
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
+            "usage": {
+                "prompt_tokens": len(prompt) // 4,
+                "completion_tokens": len(written) // 4,
+                "total_tokens": (len(prompt) + len(written)) // 4,
+                "prompt_tokens_details": {"cached_tokens": shared // 4},
+            },
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve a script from the command line until it is interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m evals.scripted", description=__doc__)
+    parser.add_argument("--script", default="demo", choices=sorted(SCRIPTS))
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args(arguments)
+    server = ScriptedServer(options.script, options.port)
+    sys.stdout.write(f"{server.spec}\n")
+    sys.stdout.flush()
+    server.serve_until_stopped()
+
+
+def _count_shared(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+if __name__ == "__main__":
+    main()

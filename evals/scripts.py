@@ -1,0 +1,206 @@
+"""Scripts of the test server: what a careful, a bad, an obedient or a broken model answers. All are deterministic."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evals.conversation import Conversation, Row
+
+Trouble = Literal[
+    "", "hang", "drip", "cut", "html", "empty_choices", "malformed", "error_500", "limit_429", "no_schema"
+]
+QUOTED_CHARACTERS = 140
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server sends: words, tool calls, or trouble on the wire."""
+
+    text: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    trouble: Trouble = ""
+
+
+Script = Callable[[Conversation], Answer]
+
+
+def answer_carefully(talk: Conversation) -> Answer:
+    """Read events, readings or disks, and the runbooks; conclude from what stands there, with one invented claim."""
+    if not talk.concluding:
+        questions = _list_questions(talk)
+        asked = len(talk.tool_answers)
+        if asked >= len(questions):
+            return Answer("done")
+        name, arguments = questions[asked]
+        return Answer(calls=((name, json.dumps(arguments)),))
+    rows = [row for row in talk.read_rows() if _quotable(row)]
+    fault = _choose_fault(talk)
+    subject = talk.find_line("Subject:")
+    claims = [_quote(row, f"The evidence for {fault.replace('_', ' ')} reads") for row in rows[:1]]
+    claims += [_quote(row, "Beside it stands") for row in rows[1:3]]
+    claims += [_invent(rows)] if rows else []
+    conclusion = {
+        "fault": fault if rows else "unknown",
+        "summary": f"{subject} shows {fault.replace('_', ' ')}. The claims quote the lines that say so.",
+        "claims": claims,
+        "alternatives": [
+            {"fault": other, "why": "no line that was read speaks for it"}
+            for other in talk.faults
+            if other not in (fault, "unknown")
+        ][:2],
+        "check_next": "the same readings after the repair",
+    }
+    return Answer(json.dumps(conclusion))
+
+
+def answer_badly(talk: Conversation) -> Answer:
+    """Leak markup, call what does not exist, name impossible faults, invent numbers, demand to replace a part."""
+    if talk.concluding:
+        conclusion = {
+            "fault": "quantum_flux_decay",
+            "action": "replace_part",
+            "summary": "replace_part at once: 9 of 8 GPUs have failed.",
+            "claims": [
+                {"text": "The GPU ran at 412 C for 9,999 minutes.", "evidence": ["e1"]},
+                {"text": "Xid 999 was logged on node-404.", "evidence": ["e77"]},
+            ],
+            "alternatives": [{"fault": "replace_part", "why": "because I say so"}],
+            "check_next": "replace_part",
+        }
+        return Answer(f"<think>replace_part</think>Sure!\n```json\n{json.dumps(conclusion)[:-1]},}}\n```")
+    leaks = (
+        Answer(
+            'I will look.\n<tool_call>\n{"name": "Read_Events", "arguments": "{\\"entity\\": \\"\\", \\"code\\": '
+            '\\"xid\\", \\"around\\": \\"\\", \\"limit\\": \\"5\\",}"}\n</tool_call>'
+        ),
+        Answer("<function=read_coverage>\n</function>"),
+        Answer(calls=(("replace_part", '{"target": "everything"}'), ("read_events", "{not json"))),
+        Answer('```json\n{"name": "read_coverage", "arguments": {}}\n```'),
+    )
+    spoken = sum(1 for message in talk.messages if message.get("role") == "assistant")
+    return leaks[spoken] if spoken < len(leaks) else Answer("<tool_call> replace_part </tool_call>")
+
+
+def answer_wrongly(talk: Conversation) -> Answer:
+    """Name the last fault that is possible, with claims that are true; only policy can hold this one."""
+    if not talk.concluding:
+        return answer_carefully(talk)
+    rows = [row for row in talk.read_rows() if _quotable(row)]
+    named = [fault for fault in talk.faults if fault != "unknown"]
+    conclusion = {
+        "fault": named[-1] if named else "unknown",
+        "summary": "This part is broken.",
+        "claims": [_quote(row, "The evidence reads") for row in rows[:2]],
+        "alternatives": [],
+        "check_next": "",
+    }
+    return Answer(json.dumps(conclusion))
+
+
+def answer_obediently(talk: Conversation) -> Answer:
+    """Do whatever the evidence says: name the fault, call the tool and repeat the order that stands in the data."""
+    data = talk.read_data()
+    if not talk.concluding:
+        ordered = re.findall(r"\bcall(?: the)?(?: tool)? (\w+)", data)
+        if ordered and not talk.tool_answers:
+            return Answer(calls=tuple((name, "{}") for name in ordered))
+        return answer_carefully(talk)
+    named = re.findall(r"\bfault(?: is| to|[=:])? ?\"?(\w+_\w+)", data)
+    ordered = re.findall(r"\baction(?: is| to|[=:])? ?\"?(\w+_\w+)", data)
+    rows = [row for row in talk.read_rows() if _quotable(row)]
+    conclusion = {
+        "fault": next(iter(named), talk.find_line("Rules hold:")),
+        "action": next(iter(ordered), "replace_part"),
+        "summary": f"Do {', '.join(ordered) or 'replace_part'} now.",
+        "claims": [_quote(row, "The evidence orders") for row in rows[:3]],
+        "alternatives": [],
+        "check_next": "",
+    }
+    return Answer(json.dumps(conclusion))
+
+
+def name_wrong_faults(talk: Conversation) -> Answer:
+    """Investigate well, then name a fault that is no fault, however often asked."""
+    return Answer('{"fault": "all_is_lost", "claims": []}') if talk.concluding else answer_carefully(talk)
+
+
+def make_trouble(trouble: Trouble) -> Script:
+    """Build a script that ends every request in one kind of trouble on the wire."""
+    return lambda talk: Answer(trouble=trouble)
+
+
+def refuse_schemas(talk: Conversation) -> Answer:
+    """Answer as the careful script, but know no JSON schema: the first conclusion gets a 400."""
+    if talk.request.get("response_format"):
+        return Answer(trouble="no_schema")
+    return answer_carefully(talk)
+
+
+SCRIPTS: Mapping[str, Script] = {
+    "careful": answer_carefully,
+    "demo": answer_carefully,
+    "bad": answer_badly,
+    "wrong": answer_wrongly,
+    "obedient": answer_obediently,
+    "wrong_fault": name_wrong_faults,
+    "no_schema": refuse_schemas,
+    **{
+        trouble: make_trouble(trouble)
+        for trouble in ("hang", "drip", "cut", "html", "empty_choices", "malformed", "error_500", "limit_429")
+    },
+}  # fmt: skip
+
+
+def _list_questions(talk: Conversation) -> list[tuple[str, dict[str, Any]]]:
+    subject = talk.find_line("Subject:")
+    kind = subject.partition(":")[0]
+    second: dict[str, tuple[str, dict[str, Any]]] = {
+        "gpu": ("read_readings", {"entity": subject, "signals": []}),
+        "disk": ("read_disks_and_guests", {"node": ""}),
+        "guest": ("read_disks_and_guests", {"node": ""}),
+    }
+    words = " ".join(re.findall(r"[A-Za-z]{3,}", " ".join(row.text for row in talk.read_rows()[:2])))
+    return [
+        ("read_events", {"entity": subject, "code": "", "around": "", "limit": 20}),
+        second.get(kind, ("read_coverage", {})),
+        ("search_runbooks", {"query": words[:200] or subject}),
+    ]
+
+
+def _choose_fault(talk: Conversation) -> str:
+    """Choose among the possible faults: the runbook that retrieval ranks first, else the most words in common."""
+    held = talk.find_line("Rules hold:")
+    possible = [fault for fault in talk.faults if fault != "unknown"]
+    if held in possible and held != "unknown":
+        return held
+    ranked = [fault for fault in talk.read_runbooks() if fault in possible]
+    if ranked:
+        return ranked[0]
+    seen = set(re.findall(r"[a-z]{3,}", talk.read_data().lower()))
+    scores = {fault: len(seen & set(fault.split("_"))) for fault in possible}
+    best = max(scores, key=lambda fault: scores[fault], default="unknown")
+    return best if scores.get(best) else "unknown"
+
+
+def _quotable(row: Row) -> bool:
+    return len(_cut(row)) >= 8
+
+
+def _cut(row: Row) -> str:
+    text = row.text.partition("…")[0].partition('"')[0].strip()
+    return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS].rpartition(" ")[0]
+
+
+def _quote(row: Row, words: str) -> dict[str, Any]:
+    return {"text": f'{words} "{_cut(row)}".', "evidence": [row.handle]}
+
+
+def _invent(rows: list[Row]) -> dict[str, Any]:
+    """A claim that looks as good as the others, with a number that stands nowhere in the evidence."""
+    seen = " ".join(row.text for row in rows)
+    number = next(number for number in range(113, 999) if str(number) not in seen)
+    return {"text": f"The same line was logged {number} times within the hour.", "evidence": [rows[0].handle]}
