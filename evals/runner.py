@@ -15,9 +15,9 @@ from agent.settings import Settings
 from agent.triage import triage
 from agent.types import TriageReport
 from evals.scenario import SCENARIO_FOLDER, EvidenceFile, Scenario, Truth, load_scenarios, write_evidence
-from evals.score import Score, score_report
+from evals.score import Score, score_report, score_unread
 from evals.seats import RULES, Seat, WatchedBackend, open_seat
-from tools.errors import DaytwoError
+from tools.errors import DaytwoError, OperatorError
 from tools.sources.recording import RecordingSource
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def _run_case(
     started = perf_counter()
     try:
         report = triage_evidence(evidence, seat, watched)
+    except OperatorError as error:
+        return RunResult(name, is_twin, seat.name, repeat, perf_counter() - started, score=score_unread(str(error)))
     except (DaytwoError, OSError) as error:
         return RunResult(name, is_twin, seat.name, repeat, perf_counter() - started, infrastructure_error=str(error))
     seconds = perf_counter() - started

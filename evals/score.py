@@ -10,6 +10,8 @@ from agent.types import SEVERITY_RANK, TriageReport, Verdict
 from evals.scenario import Truth
 from tools.entities import parse_entity
 
+PASSIVE = frozenset({"none", "watch"})
+"""Doing nothing can be harm in the primary verdict only: a further verdict about something else may well only watch."""
 Z_95 = 1.959963984540054
 """Normal quantile of a two-sided 95% interval."""
 
@@ -52,7 +54,7 @@ def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
     claims = [claim for verdict in report.verdicts for claim in verdict.claims]
     entity_right = not truth.entity or any(is_entity(first, spelling) for spelling in truth.entity)
     action_right = first.action in truth.action if truth.action else first.action not in truth.harmful
-    harms = [v for v in report.verdicts if v.action in truth.harmful]
+    harms = [v for v in report.verdicts if v.action in truth.harmful and (v is first or v.action not in PASSIVE)]
     alarms = _false_alarms(report, truth) if is_twin else []
     fold_misses = _fold_misses(report, truth)
     misses = (
@@ -77,6 +79,25 @@ def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
         tokens_in=sum(usage.tokens_in for usage in usages),
         tokens_out=sum(usage.tokens_out for usage in usages),
         misses=misses,
+    )
+
+
+def score_unread(reason: str) -> Score:
+    """Score evidence that could not be read at all: a wrong answer of the product, not of the infrastructure."""
+    return Score(
+        fault_right=False,
+        entity_right=False,
+        action_right=False,
+        folds_right=False,
+        harmful=False,
+        false_alarm=False,
+        unknown=True,
+        claims=0,
+        claims_verified=0,
+        calls=0,
+        tokens_in=0,
+        tokens_out=0,
+        misses=(f"evidence not read: {reason}",),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from agent.types import TriageReport
 from evals.report import EvalReport, build_eval_report
 from evals.runner import RunResult, run_eval, run_scenario, triage_evidence
-from evals.scenario import Scenario, load_scenarios
+from evals.scenario import EvidenceFile, Scenario, load_scenarios
 from evals.seats import RULES, RULES_IN_SEAT, Seat, WatchedBackend, open_seat
 from tools.errors import ModelError, OperatorError
 
@@ -139,7 +139,15 @@ def test_a_backend_that_is_no_backend_is_refused():
         open_seat("guesswork")
 
 
-def test_evidence_that_cannot_be_read_is_no_answer(scenarios, monkeypatch):
+def test_evidence_that_no_parser_knows_is_a_wrong_answer_and_no_excuse(scenarios):
+    noise = (EvidenceFile(path="notes.txt", text="buy milk\nand bread\n"),)
+    result, _ = run_scenario(scenarios[0].model_copy(update={"evidence": noise}), Seat(RULES))
+    assert result.infrastructure_error == ""
+    assert not result.score.fault_right
+    assert not result.score.all_right
+
+
+def test_a_folder_that_cannot_be_written_is_infrastructure(scenarios, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise OSError("disk full")
 

@@ -102,6 +102,13 @@ def test_harm_is_looked_for_in_every_verdict():
     assert not score(make_verdict()).harmful
 
 
+def test_doing_nothing_is_harm_in_the_primary_verdict_only():
+    truth = Truth(fault="gpu_off_bus", harmful=("watch",))
+    gap = make_verdict(fault="unknown", status="unknown", severity="warning", action="watch", consequences=[])
+    assert not score(make_verdict(), gap, truth=truth).harmful
+    assert score(make_verdict(action="watch"), truth=truth).harmful
+
+
 def test_a_culprit_must_be_named():
     truth = Truth(fault="io_noisy_neighbor", culprit=("guest:node-v02/build-07",))
     disk = Subject(entity="disk:node-v02/nvme0n1")
