@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.settings import Settings
@@ -32,6 +34,11 @@ MAX_NAME_CHARACTERS = 80
 BEARER = HTTPBearer(auto_error=False, description="The token in DATA_DIR/token, or DAYTWO_API_TOKEN.")
 STATUS_OF_ERROR: Mapping[type[Exception], int] = {OperatorError: 422, SiteConfigError: 500, RagError: 500}
 UPSTREAM_STATUS = 502
+NEXT_STEPS = {
+    401: "send Authorization: Bearer TOKEN",
+    404: "GET /v1/verdicts",
+    413: "send less, or raise DAYTWO_MAX_UPLOAD_BYTES",
+}
 
 
 class TriageText(Border):
@@ -135,16 +142,20 @@ def build_api(settings: Settings, token: str) -> FastAPI:
 
 
 def _tell_errors(api: FastAPI) -> None:
+    """Give every error one shape: what went wrong, and what to do next."""
+
     async def tell_http(_: Request, error: Exception) -> JSONResponse:
-        if not isinstance(error, HTTPException):
+        if not isinstance(error, StarletteHTTPException):
             raise error
-        steps = {
-            401: "send Authorization: Bearer TOKEN",
-            404: "GET /v1/verdicts",
-            413: "send less, or raise DAYTWO_MAX_UPLOAD_BYTES",
-        }
-        body = {"error": str(error.detail), "next": steps.get(error.status_code, "see /openapi.json")}
+        body = {"error": str(error.detail), "next": NEXT_STEPS.get(error.status_code, "GET /openapi.json")}
         return JSONResponse(body, error.status_code, headers=error.headers)
+
+    async def tell_invalid(_: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        first = error.errors()[0]
+        told = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}."
+        return JSONResponse({"error": told, "next": "GET /openapi.json"}, 422)
 
     async def tell_known(_: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, DaytwoError | RagError):
@@ -152,7 +163,8 @@ def _tell_errors(api: FastAPI) -> None:
         code = next((code for kind, code in STATUS_OF_ERROR.items() if isinstance(error, kind)), UPSTREAM_STATUS)
         return JSONResponse({"error": error.message, "next": error.fix}, code)
 
-    api.add_exception_handler(HTTPException, tell_http)
+    api.add_exception_handler(StarletteHTTPException, tell_http)
+    api.add_exception_handler(RequestValidationError, tell_invalid)
     api.add_exception_handler(DaytwoError, tell_known)
     api.add_exception_handler(RagError, tell_known)
 

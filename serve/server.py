@@ -15,6 +15,7 @@ from tools.errors import OperatorError, SiteConfigError
 TOKEN_FILE = Path("token")
 TOKEN_BYTES = 32
 PRIVATE_MODE = 0o600
+BACKLOG = 128
 BIND_FIX = "daytwo serve --bind 127.0.0.1:8220"
 
 
@@ -34,13 +35,13 @@ def run_server(bind: str) -> int:
         )
     token, place = find_token(settings)
     listener = open_listener(host, port)
-    note(f"daytwo: listening on http://{_spell(listener)}, bearer token in {place}")
 
     import uvicorn
 
     from serve.api import build_api
 
     config = uvicorn.Config(build_api(settings, token), log_level="warning", access_log=False)
+    note(f"daytwo: listening on http://{_spell(listener)}, bearer token in {place}")
     uvicorn.Server(config).run(sockets=[listener])
     return 0
 
@@ -118,6 +119,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise OperatorError(
