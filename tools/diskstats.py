@@ -94,10 +94,12 @@ def build_window(first: DiskSample, second: DiskSample, *, node: str) -> Window 
         takes, or None where there is no disk. A counter that went back (device removed and added) gives no row.
     """
     interval = second.monotonic_seconds - first.monotonic_seconds
+    if interval <= 0:
+        return None
     names = [name for name, now in second.disks.items() if name in first.disks and not now.is_unused]
     rows = {name: _compute(first.disks[name], second.disks[name], interval) for name in names}
     figures = {name: row for name, row in rows.items() if row is not None}
-    if not figures or interval <= 0:
+    if not figures:
         return None
     signals = list(next(iter(figures.values())))
     values = {signal: np.array([[row[signal]] for row in figures.values()]) for signal in signals}

@@ -155,7 +155,7 @@ static const struct { int code; const char *name; const char *words; } errors[] 
     {3, "NOT_SUPPORTED", "Not Supported"}, {4, "NO_PERMISSION", "Insufficient Permissions"}, {6, "NOT_FOUND", "Not Found"},
     {7, "INSUFFICIENT_SIZE", "Insufficient Size"}, {8, "INSUFFICIENT_POWER", "Insufficient External Power"},
     {9, "DRIVER_NOT_LOADED", "Driver Not Loaded"}, {10, "TIMEOUT", "Timeout"},
-    {11, "IRQ_ISSUE", "Interrupt Request Issue"}, {14, "CORRUPTED_INFOROM", "Corrupted infoROM"},
+    {11, "IRQ_ISSUE", "Interrupt Request Issue"}, {13, "FUNCTION_NOT_FOUND", "Function Not Found"}, {14, "CORRUPTED_INFOROM", "Corrupted infoROM"},
     {15, "GPU_IS_LOST", "GPU is lost"}, {16, "RESET_REQUIRED", "GPU requires reset"},
     {17, "OPERATING_SYSTEM", "The operating system has blocked the request"},
     {18, "LIB_RM_VERSION_MISMATCH", "Driver/library version mismatch"}, {23, "INSUFFICIENT_RESOURCES", "Insufficient resources"},
