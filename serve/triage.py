@@ -96,7 +96,7 @@ def build_sources(request: Request, settings: Settings, now: datetime) -> list[S
 
         sources.append(
             RecordingSource(
-                [path for path in request.paths if path != STANDARD_INPUT],
+                request.paths,
                 stdin=sys.stdin.buffer if STANDARD_INPUT in request.paths else None,
                 max_bytes=settings.max_input_bytes,
                 inventory=inventory,
