@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,15 +11,15 @@ from importlib.metadata import version
 import httpx
 from rich.table import Table
 from rich.text import Text
-from tools.doctor import Check, check_host
-from tools.inventory import read_inventory
 
 from agent.backend import parse_endpoint
 from agent.settings import Settings, load_settings
 from agent.store import open_store
 from rag.errors import RagError
 from serve.terminal import print_people, print_text
+from tools.doctor import Check, check_host
 from tools.errors import DaytwoError
+from tools.inventory import read_inventory
 
 COLOURS = {"present": "green", "partial": "yellow", "missing": "red"}
 ENDPOINT_SECONDS = 5.0
@@ -45,8 +44,7 @@ def run_doctor(*, as_json: bool) -> int:
 
 def check_installation(settings: Settings) -> Iterable[Check]:
     """Check what this installation owns: interpreter, data folder, store, index, inventory, model endpoint."""
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    yield Check("daytwo", "present", f"{version('daytwo')} on Python {python}", "")
+    yield Check("daytwo", "present", version("daytwo"), "")
     yield _check_data_dir(settings)
     for name, look in CHECKS.items():
         yield _check(name, look, settings)
@@ -90,8 +88,9 @@ def _check_store(settings: Settings) -> Check:
 def _check_index(settings: Settings) -> Check:
     from serve.library import open_library
 
-    runbooks = open_library(settings).runbooks()
-    return Check("runbook index", "present", f"{len(runbooks)} runbooks, embedding {settings.embedding}", "")
+    report = open_library(settings).index()
+    total = report.added + report.changed + report.unchanged
+    return Check("runbook index", "present", f"{total} runbooks, embedding {settings.embedding}", "")
 
 
 def _check_inventory(settings: Settings) -> Check:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -54,16 +53,19 @@ def read_excerpts(references: Sequence[RunbookRef], settings: Settings) -> dict[
 
 
 def run_index(*, as_json: bool) -> int:
-    """Bring the index up to date and say what is in it."""
+    """Bring the index up to date and say what that changed."""
     settings = load_settings()
-    started = perf_counter()
-    runbooks = open_library(settings).runbooks()
-    seconds = round(perf_counter() - started, 3)
+    report = open_library(settings).index()
     if as_json:
-        document = {"schema": "daytwo.index/1", "runbooks": len(runbooks), "seconds": seconds}
-        print_text(json.dumps({**document, "embedding": settings.embedding, "data_dir": str(settings.data_dir)}))
-    else:
-        print_people(Text(f"{len(runbooks)} runbooks in the index of {settings.data_dir}, in {seconds:.1f} s"))
+        print_text(json.dumps({"schema": "daytwo.index/1", "embedding": settings.embedding, **asdict(report)}))
+        return 0
+    total = report.added + report.changed + report.unchanged
+    print_people(
+        Text.assemble(
+            (f"{total} runbooks", "bold"),
+            f": {report.added} added, {report.changed} changed, {report.removed} removed, in {report.seconds:.1f} s",
+        )
+    )
     return 0
 
 
