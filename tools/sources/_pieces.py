@@ -9,8 +9,9 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from tools.errors import EvidenceNotFound
 from tools.types import Coverage
@@ -20,10 +21,10 @@ COPY_BYTES = 1024 * 1024
 MAX_MEMBERS = 20_000
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZIP_MAGIC = b"PK\x03\x04"
-_OPENERS: tuple[tuple[bytes, Callable[[Path], IO[bytes]]], ...] = (
-    (b"\x1f\x8b", lambda path: cast("IO[bytes]", gzip.GzipFile(path))),
-    (b"\xfd7zXZ\x00", lambda path: cast("IO[bytes]", lzma.LZMAFile(path))),
-    (b"BZh", lambda path: cast("IO[bytes]", bz2.BZ2File(path))),
+_OPENERS: tuple[tuple[bytes, Callable[[Path], BufferedIOBase]], ...] = (
+    (b"\x1f\x8b", gzip.GzipFile),
+    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+    (b"BZh", bz2.BZ2File),
 )
 _LARGER = "DAYTWO_MAX_INPUT_BYTES=… daytwo triage …"
 _SKIPPED_FOLDERS = frozenset({".git", "__pycache__", ".venv", "node_modules"})
@@ -156,7 +157,7 @@ class Pieces:
         with source:
             self._copy(source, target, f"{label}/{'/'.join(parts)}")
 
-    def _copy(self, source: IO[bytes], target: Path, label: str) -> None:
+    def _copy(self, source: IO[bytes] | BufferedIOBase, target: Path, label: str) -> None:
         try:
             with target.open("wb") as sink:
                 while block := source.read(COPY_BYTES):
@@ -177,7 +178,7 @@ class Pieces:
         self.coverage.append(Coverage(label, "input", "partial" if partial else "missing", reason, fix))
 
 
-def _read_head(path: Path, opener: Callable[[Path], IO[bytes]] | None) -> bytes:
+def _read_head(path: Path, opener: Callable[[Path], BufferedIOBase] | None) -> bytes:
     with opener(path) if opener is not None else path.open("rb") as stream:
         return stream.read(512)
 

@@ -18,6 +18,7 @@ MIN_SCORE = 0.3
 SURE_SCORE = 0.6
 MAX_STRETCHES = 300
 """A text with more stretches than this is read on in the last form: prose, or a log with blank lines (a guess)."""
+MAX_HELD_LINES = 3
 _BOX = re.compile(r"^\s*[|+]")
 _HEADLINE = re.compile(r"^(?:={3,}|#{2,}|-{3,}|\*{3,})\s*\S.*|^_{20,}\s*$")
 
@@ -123,14 +124,23 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
         Stretches that cover all lines; one without parsers where nobody knows them.
     """
     stretches: list[Stretch] = []
+    held: int | None = None
     for start, end in _find_blocks(lines):
         block = lines[start:end]
         ranked = rank_parsers(block)
-        if stretches and not _changes(stretches[-1], ranked, after_prompt=bool(PROMPT.match(block[0]))):
+        is_short = sum(bool(text.strip()) for text in block) <= MAX_HELD_LINES
+        if not ranked and end < len(lines) and (is_short or PROMPT.match(block[0])):
+            # A command or a head line that nobody knows alone: it goes with what follows.
+            held = start if held is None else held
+            continue
+        first = start if held is None else held
+        after_prompt = any(PROMPT.match(text) for text in lines[first : start + 1])
+        if stretches and not _changes(stretches[-1], ranked, after_prompt=after_prompt):
             before = stretches.pop()
             stretches.append(Stretch(before.start, end, before.parsers or tuple(p for _, p in ranked)))
         else:
-            stretches.append(Stretch(start, end, tuple(parser for _, parser in ranked)))
+            stretches.append(Stretch(first, end, tuple(parser for _, parser in ranked)))
+        held = None
     return [_settle(stretch, lines) for stretch in stretches]
 
 

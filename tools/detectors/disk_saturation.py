@@ -1,0 +1,199 @@
+"""Disks that are saturated, and the guest that saturates them.
+
+A device is saturated where utilisation, queue and await are high *together*. Utilisation alone only says that at least one
+request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms serves many at once and is not saturated.
+A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds, in two of
+three measures (bytes, requests, waiting requests). All thresholds are guesses: utilisation 0.9; a queue of 2; an await of
+20 ms (a disk arm's worst seek and turn), 5 ms on NVMe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tools.detectors._guest_shares import MEASURES, DiskMap, GuestUse, sum_measure
+from tools.detectors._rows import Row, find_rows
+from tools.entities import same_node
+from tools.parsers.iostat import SINCE_BOOT
+from tools.types import Entity, Facts, Finding, Quote
+
+DETECTOR = "disk_saturation"
+BUSY_RATIO = 0.9
+LONG_QUEUE = 2.0
+SLOW_SECONDS = 0.02
+SLOW_NVME_SECONDS = 0.005
+HALF, TWICE = 0.5, 2.0
+GUESSED_MAP_FACTOR = 0.7
+"""What a score is worth where the guest's device is not known to be part of the disk (a guess)."""
+OLD_FACTOR = 0.5
+"""What a score is worth where the readings are averages since boot (a guess)."""
+_UTIL, _QUEUE = "disk_utilization_ratio", "disk_queue_length"
+_AWAITS = ("disk_read_await_seconds", "disk_write_await_seconds")
+
+
+class _Pressure(NamedTuple):
+    """How hard a device is pressed; the score is the least of what each reading is over its threshold."""
+
+    util: float
+    queue: float
+    wait_seconds: float
+    slow_seconds: float
+
+    @property
+    def score(self) -> float:
+        # Utilisation cannot pass 1.0, so it is a gate and not a measure of how much.
+        if self.util < BUSY_RATIO:
+            return 0.0
+        return min(self.queue / LONG_QUEUE, self.wait_seconds / self.slow_seconds)
+
+
+class _Culprit(NamedTuple):
+    use: GuestUse
+    share: float
+    next_share: float
+    measures: int
+
+
+def detect(facts: Facts) -> list[Finding]:
+    """Report every saturated physical disk once, with the guest that holds most of it where there is one."""
+    rows = _latest_rows(find_rows(facts, "disk"))
+    disks = DiskMap(facts.links, rows)
+    pressed = [(row, pressure) for row in rows if (pressure := _measure(row)) is not None and pressure.score >= 1.0]
+    lower = [pair for pair in pressed if not disks.is_upper(pair[0].entity)]
+    # Where the physical disk has no readings, the device above it is all there is.
+    chosen = lower or pressed
+    return [_report(row, pressure, disks, rows, chosen) for row, pressure in chosen]
+
+
+def _latest_rows(rows: Iterator[Row]) -> list[Row]:
+    latest: dict[Entity, Row] = {}
+    for row in rows:
+        if row.recent(_UTIL) is not None or row.recent("disk_reads_per_second") is not None:
+            latest[row.entity] = row
+    return list(latest.values())
+
+
+def _measure(row: Row) -> _Pressure | None:
+    util, queue, wait = row.recent(_UTIL), row.recent(_QUEUE), _read_wait(row)
+    if util is None or queue is None or wait is None:
+        return None
+    slow = SLOW_NVME_SECONDS if row.entity.name.startswith("nvme") else SLOW_SECONDS
+    return _Pressure(util, queue, wait, slow)
+
+
+def _read_wait(row: Row) -> float | None:
+    """Mean wait of all requests: read and write weighted by their rates, the longer one where no rate is told."""
+    waits = [row.recent(signal) for signal in _AWAITS]
+    rates = [row.recent(signal) for signal in ("disk_reads_per_second", "disk_writes_per_second")]
+    pairs = [(wait, rate or 0.0) for wait, rate in zip(waits, rates, strict=True) if wait is not None]
+    total = sum(rate for _, rate in pairs)
+    if not pairs:
+        return None
+    if total <= 0:
+        return max(wait for wait, _ in pairs)
+    return sum(wait * rate for wait, rate in pairs) / total
+
+
+def _report(
+    row: Row, pressure: _Pressure, disks: DiskMap, rows: Sequence[Row], chosen: Sequence[tuple[Row, _Pressure]]
+) -> Finding:
+    alone = sum(same_node(row.entity.node, other.entity.node) for other, _ in chosen) == 1
+    uses = disks.list_uses(row.entity, guess=False)
+    guessed = not uses and alone
+    if guessed:
+        uses = disks.list_uses(row.entity, guess=True)
+    culprit = _find_culprit(row, uses)
+    is_old = row.reason(_UTIL) == SINCE_BOOT
+    notes = _notes(culprit, uses, disks, guessed=guessed, is_old=is_old)
+    score = pressure.score * (OLD_FACTOR if is_old else 1.0)
+    if culprit is not None:
+        score = min(score, culprit.share / HALF) * (GUESSED_MAP_FACTOR if guessed else 1.0)
+    start, end = row.span
+    return Finding(
+        detector=DETECTOR,
+        entity=row.entity,
+        fault_hint="io_noisy_neighbor" if culprit is not None else "io_saturated",
+        severity="warning",
+        score=round(score, 3),
+        quotes=_quotes(row, culprit),
+        values=_values(row, pressure, uses, culprit),
+        settles=False,
+        culprit=culprit.use.guest if culprit is not None else None,
+        start=start,
+        end=end,
+        note="; ".join(notes),
+    )
+
+
+def _find_culprit(row: Row, uses: Sequence[GuestUse]) -> _Culprit | None:
+    votes: dict[Entity, list[tuple[float, float]]] = {}
+    told = 0
+    for name, signals in MEASURES.items():
+        total = max(_total(row, name, signals), sum(use.sums[name] for use in uses))
+        if total <= 0:
+            continue
+        told += 1
+        ranked = sorted(uses, key=lambda use: -use.sums[name])
+        shares = [use.sums[name] / total for use in ranked]
+        next_share = shares[1] if len(shares) > 1 else 0.0
+        if shares and shares[0] > HALF and shares[0] >= TWICE * next_share:
+            votes.setdefault(ranked[0].guest, []).append((shares[0], next_share))
+    for use in uses:
+        agreed = votes.get(use.guest, [])
+        if agreed and len(agreed) >= min(2, told):
+            share, next_share = max(agreed)
+            return _Culprit(use, share, next_share, len(agreed))
+    return None
+
+
+def _total(row: Row, name: str, signals: Sequence[str]) -> float:
+    # Requests merge and wait in layers: below the guests' devices their number and queue are others, so those
+    # shares are among guests; bytes are the same in every layer, so the host's own traffic counts there.
+    return sum_measure([row], signals) if name == "bytes" else 0.0
+
+
+def _notes(
+    culprit: _Culprit | None, uses: Sequence[GuestUse], disks: DiskMap, *, guessed: bool, is_old: bool
+) -> Iterator[str]:
+    if is_old:
+        yield "the readings are averages since boot, not the present"
+    if culprit is not None:
+        yield f"{culprit.use.guest.name} holds {culprit.share:.0%}, the next one {culprit.next_share:.0%}"
+        if guessed:
+            yield "its device is not known to be part of this disk, the only saturated one"
+    elif uses:
+        yield "no guest holds more than half and twice the next"
+    elif disks.has_guests:
+        yield "no guest's device is known to be part of this disk"
+
+
+def _quotes(row: Row, culprit: _Culprit | None) -> tuple[Quote, ...]:
+    quotes = [*row.window.quotes_of(row.number)]
+    if culprit is not None:
+        for other in culprit.use.rows:
+            quotes += other.window.quotes_of(other.number)
+        quotes += culprit.use.quotes
+    return tuple(dict.fromkeys(quotes))
+
+
+def _values(
+    row: Row, pressure: _Pressure, uses: Sequence[GuestUse], culprit: _Culprit | None
+) -> Mapping[str, float | str]:
+    values: dict[str, float | str] = {
+        _UTIL: round(pressure.util, 4),
+        _QUEUE: round(pressure.queue, 3),
+        "await_seconds": round(pressure.wait_seconds, 6),
+        "threshold_utilization_ratio": BUSY_RATIO,
+        "threshold_queue_length": LONG_QUEUE,
+        "threshold_await_seconds": pressure.slow_seconds,
+    }
+    total = max(sum_measure([row], MEASURES["bytes"]), sum(use.sums["bytes"] for use in uses))
+    for use in sorted(uses, key=lambda use: -use.sums["bytes"])[:8]:
+        values[f"share:{use.guest.name}"] = round(use.sums["bytes"] / total, 4) if total else 0.0
+    if culprit is not None:
+        values |= {"culprit": culprit.use.guest.name, "share": round(culprit.share, 4)}
+        values |= {"next_share": round(culprit.next_share, 4), "measures_agreeing": float(culprit.measures)}
+        victims = sorted(use.guest.name for use in uses if use is not culprit.use)
+        values |= {"victims": ", ".join(victims)} if victims else {}
+    return values
