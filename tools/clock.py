@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Literal
 
+from tools.entities import same_node
 from tools.types import Event, Moment
 
 Order = Literal["before", "after", "unknown"]
@@ -59,7 +60,7 @@ def measure_distance(first: Event, second: Event) -> Distance:
 
 def _measure_same_clock(first: Event, second: Event, *, same_source: bool) -> Distance:
     seconds = (second.moment.seconds or 0.0) - (first.moment.seconds or 0.0)
-    if first.moment.clock == "boot" and not same_source and first.node != second.node:
+    if first.moment.clock == "boot" and not same_source and not _is_one_host(first.node, second.node):
         return Distance(None, aligned=False, why="two nodes count seconds from two different boots")
     if same_source and first.quote.line is not None and second.quote.line is not None:
         in_line_order = second.quote.line - first.quote.line
@@ -67,6 +68,11 @@ def _measure_same_clock(first: Event, second: Event, *, same_source: bool) -> Di
             # A clock that jumped, or a tie: the writer's order is what is certain.
             return Distance(in_line_order / 1000.0, aligned=True)
     return Distance(seconds, aligned=True)
+
+
+def _is_one_host(one: str, other: str) -> bool:
+    # A host that is not told could be any other; two that are not told are one machine's texts.
+    return one == other or bool(one and other and same_node(one, other))
 
 
 def settle_years(events: Sequence[Event]) -> list[Event]:

@@ -7,12 +7,16 @@ says so, and the index is what people read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import get_args
 
 from tools.types import Entity, EntityKind
 
 _PCI = re.compile(r"^(?:PCI:)?(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})(?:\.([0-7]))?$")
+
+
+_KINDS: dict[str, EntityKind] = {kind: kind for kind in get_args(EntityKind)}
 
 
 def normalise_pci(address: str) -> str:
@@ -60,26 +64,57 @@ def same_node(one: str, other: str) -> bool:
     if not one or not other:
         return True
     a, b = one.lower(), other.lower()
-    return a == b or a.split(".")[0] == b.split(".")[0]
+    return a == b or a.startswith(f"{b}.") or b.startswith(f"{a}.")
 
 
 def resolve_entities(entities: Iterable[Entity]) -> dict[Entity, Entity]:
     """Map every entity to the best-known spelling of the same thing.
 
-    A GPU named by PCI address in a log gets the index that ``nvidia-smi`` or NVML gave for that address.
+    A GPU named by PCI address in a log gets the index that ``nvidia-smi`` or NVML gave for that address. What could be
+    two different things (an address without a host where two hosts have it, an index that two boards had) stays alone.
 
     Returns:
         From each entity seen to its representative: most stable ids, an index before an address, all ids merged.
     """
-    seen = list(dict.fromkeys(entities))
-    groups: list[list[Entity]] = []
-    for entity in sorted(seen, key=_knowledge, reverse=True):
-        group = next((g for g in groups if any(same_entity(entity, member) for member in g)), None)
+    groups: dict[tuple[str, str], list[list[Entity]]] = {}
+    for entity in sorted(dict.fromkeys(entities), key=_knowledge, reverse=True):
+        group = _find_group(entity, groups)
         if group is None:
-            groups.append([entity])
+            groups.setdefault(_bucket(entity), []).append([entity])
         else:
             group.append(entity)
-    return {member: best for group in groups for best in [_merge(group)] for member in group}
+    every = [group for bucket in groups.values() for group in bucket]
+    return {member: best for group in every for best in [_merge(group)] for member in group}
+
+
+def _bucket(entity: Entity) -> tuple[str, str]:
+    return (entity.kind, entity.node.lower().split(".")[0])
+
+
+def _find_group(entity: Entity, groups: Mapping[tuple[str, str], list[list[Entity]]]) -> list[Entity] | None:
+    """Find the one group that an entity belongs to; a shared stable id speaks before a shared index."""
+    kind, host = _bucket(entity)
+    keys = [(kind, host), (kind, "")] if host else [key for key in groups if key[0] == kind]
+    near = [group for key in keys for group in groups.get(key, [])]
+    fitting = [group for group in near if _fits(entity, group)]
+    by_id = [group for group in fitting if any(_shared_ids(entity, member) for member in group)]
+    chosen = by_id or fitting
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _fits(entity: Entity, group: list[Entity]) -> bool:
+    if not any(same_entity(entity, member) for member in group):
+        return False
+    return not any(_contradicts(entity, member) for member in group)
+
+
+def _shared_ids(one: Entity, other: Entity) -> set[tuple[str, str]]:
+    return set(one.ids) & set(other.ids)
+
+
+def _contradicts(one: Entity, other: Entity) -> bool:
+    ids = other.id_map
+    return not same_node(one.node, other.node) or any(ids.get(key, value) != value for key, value in one.ids)
 
 
 def _knowledge(entity: Entity) -> tuple[int, int, int, str]:
@@ -98,10 +133,11 @@ def _merge(group: list[Entity]) -> Entity:
 
 def parse_entity(spelling: str) -> Entity | None:
     """Read ``gpu:node-017/3`` or ``job:4711`` back into an entity; None where it is no spelling of one."""
-    kind, colon, rest = spelling.partition(":")
-    if not colon or not rest:
+    word, colon, rest = spelling.partition(":")
+    kind = _KINDS.get(word)
+    if kind is None or not colon or not rest:
         return None
+    if kind == "node":
+        return Entity(kind, node=rest)
     node, slash, name = rest.partition("/")
-    if slash:
-        return Entity(kind, node, name)  # type: ignore[arg-type]
-    return Entity(kind, node="", name=rest) if kind != "node" else Entity("node", node=rest)  # type: ignore[arg-type]
+    return Entity(kind, node, name) if slash else Entity(kind, name=rest)
