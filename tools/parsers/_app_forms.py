@@ -1,0 +1,148 @@
+"""Heads of lines that programs write: NCCL, glog, rank prefixes, Slurm, fabric manager; and the job they belong to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from tools.parsers._kernel_forms import MONTHS, Head, guess_year, local_moment, wall_seconds
+from tools.parsers._patterns import Fields
+from tools.types import NO_MOMENT, Moment
+
+_RANK = re.compile(r"^\[(?:default|rank|Rank )(?P<rank>\d+)\]:? ?|^(?P<label>\d{1,6}): (?=\[|[\w.-]+:\d+:\d+ \[)")
+_GLOG = re.compile(
+    r"^\[?(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\.(?P<fraction>\d+) +"
+    r"(?:\d+ )?(?P<file>[\w.]+:\d+)\] ?"
+)
+_GLOG_BARE = re.compile(r"^\[[IWEF] (?P<file>[\w.]+:\d+)\] ?")
+_NCCL = re.compile(r"^(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) \[(?P<gpu_index>\d+)\] ?(?=.*NCCL)")
+_STAMP = re.compile(
+    r"^\[(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]?\d) (?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d)\] ?(?=\[[A-Z]+\] \[tid )"
+)
+_BRACKETED = re.compile(
+    r"^\[(?P<date>\d{4}-\d\d-\d\d)[T ](?P<clock>\d\d:\d\d:\d\d)(?:[.,:](?P<fraction>\d+))?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?\] ?"
+)
+_LEVEL_FIRST = re.compile(
+    r"^(?:\([^)]*\) )?(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG) (?P<month>\d\d)-(?P<day>\d\d) "
+    r"(?P<clock>\d\d:\d\d:\d\d) "
+)
+_LABEL_JOB = re.compile(
+    r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
+    r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
+)
+
+_INLINE_JOB = re.compile(
+    r"\b(?:JobId|JobID|job_id|jobid|job id|SLURM_JOB_ID|SLURM_JOBID|StepId|[Jj]ob|JOB|STEP)[ =:#]{1,2}(?P<job>\d{2,})\b"
+)
+_TRACEBACK = re.compile(
+    r"^(?:Traceback \(most recent call last\)|  File \"|During handling of the above|The above exception)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AppHead:
+    """What a program's own head tells.
+
+    Attributes:
+        head: The line's head with moment and node filled in where the program told them; text without the head.
+        fields: rank, pid, gpu_index, level, job.
+        form: Name of the form; empty where the line has no head of a program.
+    """
+
+    head: Head
+    fields: Fields = field(default_factory=dict)
+    form: str = ""
+
+
+def read_app_head(head: Head) -> AppHead:
+    """Read what stands before a program's message, behind whatever head the collector wrote."""
+    fields: Fields = {}
+    forms: list[str] = []
+    for _ in range(4):  # a rank prefix, a time, NCCL's own prefix: in any order, each at most once
+        step = next((made for reader in _READERS if (made := reader(head)) is not None), None)
+        if step is None:
+            break
+        head, new, form = step
+        for name, value in new.items():
+            fields.setdefault(name, value)
+        forms.append(form)
+    if not forms and _TRACEBACK.match(head.text):
+        forms.append("traceback")
+    if (job := _INLINE_JOB.search(head.text)) is not None:
+        fields.setdefault("job", job["job"])
+    return AppHead(head, fields, "+".join(forms))
+
+
+def job_of_label(label: str) -> str:
+    """Read the job from the name of its output file: ``slurm-4711.out``, ``job-4711.log``; empty where none."""
+    stem = re.sub(r"\.(?:out|err|log|txt|gz)$", "", label)
+    match = _LABEL_JOB.search(stem) or _LABEL_JOB.search(label)
+    return (match["job"] or match["only"]) if match else ""
+
+
+_Step = tuple[Head, Fields, str]
+
+
+def _cut(head: Head, match: re.Match[str], moment: Moment = NO_MOMENT) -> Head:
+    # The collector's own time and zone are surer than a program's wall clock without zone.
+    kept = head.moment if head.moment.seconds is not None else moment
+    return replace(head, text=head.text[match.end() :], moment=kept)
+
+
+def _read_rank(head: Head) -> _Step | None:
+    match = _RANK.match(head.text)
+    if match is None:
+        return None
+    return _cut(head, match), {"rank": match["rank"] or match["label"]}, "rank"
+
+
+def _read_glog(head: Head) -> _Step | None:
+    if (bare := _GLOG_BARE.match(head.text)) is not None:
+        return _cut(head, bare), {"file": bare["file"]}, "glog"
+    match = _GLOG.match(head.text)
+    if match is None:
+        return None
+    month, day = int(match["month"]), int(match["day"])
+    seconds = wall_seconds((guess_year(month, day), month, day), match["clock"], match["fraction"])
+    moment = NO_MOMENT if seconds is None else Moment("local", seconds, year_known=False)
+    return _cut(head, match, moment), {"file": match["file"]}, "glog"
+
+
+def _read_nccl(head: Head) -> _Step | None:
+    match = _NCCL.match(head.text)
+    if match is None:
+        return None
+    named = replace(_cut(head, match), node=match["host"])
+    return named, {"pid": match["pid"], "gpu_index": match["gpu_index"]}, "nccl"
+
+
+def _read_stamp(head: Head) -> _Step | None:
+    match = _STAMP.match(head.text)
+    if match is None or match["month"] not in MONTHS:
+        return None
+    moment = local_moment(match["month"], match["day"], match["year"], match["clock"], None)
+    return _cut(head, match, moment), {}, "fabric manager"
+
+
+def _read_bracketed(head: Head) -> _Step | None:
+    match = _BRACKETED.match(head.text)
+    if match is None:
+        return None
+    year, month, day = (int(part) for part in match["date"].split("-"))
+    seconds = wall_seconds((year, month, day), match["clock"], match["fraction"])
+    moment = NO_MOMENT if seconds is None else Moment("local", seconds)
+    return _cut(head, match, moment), {}, "bracketed"
+
+
+def _read_level_first(head: Head) -> _Step | None:
+    match = _LEVEL_FIRST.match(head.text)
+    if match is None:
+        return None
+    month, day = int(match["month"]), int(match["day"])
+    seconds = wall_seconds((guess_year(month, day), month, day), match["clock"], None)
+    moment = NO_MOMENT if seconds is None else Moment("local", seconds, year_known=False)
+    return _cut(head, match, moment), {"level": match["level"]}, "vllm"
+
+
+_READERS = (_read_rank, _read_glog, _read_nccl, _read_stamp, _read_bracketed, _read_level_first)

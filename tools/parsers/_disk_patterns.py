@@ -1,0 +1,272 @@
+"""What disks and their drivers print to the kernel log: nvme, block layer, sd, libata, SAS adapters, md, multipath.
+
+Known: Linux 3.10 (RHEL 7) to 6.14, mpt2sas/mpt3sas, megaraid_sas, hpsa, smartpqi.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
+
+_NOT_DRIVES = re.compile(r"^(?:fd|sr|cdrom|zram|ram)\d")
+
+
+def _refine_disk(fields: Fields) -> Fields | None:
+    return None if _NOT_DRIVES.match(fields.get("device", "")) else fields
+
+
+_NVME = (
+    Pattern(
+        "nvme:timeout",
+        ("QID ",),
+        (
+            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)|(?P<fabric>\S+)):? I/O (?:tag )?(?P<tag>\d+)"
+            rf"(?: \([^)]*\))?(?: opcode (?P<opcode>\S+))?(?: \((?P<queue>[^)]*)\))? QID (?P<qid>\d+)"
+            rf"(?: \w+)* timeout, (?P<reaction>[\w ]+)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:timeout",
+        ("I/O Cmd", "Admin Cmd", "QID "),
+        (r"nvme (?P<device>nvme\d+): I/O .*?QID (?P<qid>\d+).*? (?:timeout|timed out)(?:, " r"(?P<reaction>[\w ]+))?"),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:timeout",
+        ("controller is down; will reset",),
+        (
+            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reaction>controller is down; will "
+            rf"reset)(?:: CSTS=(?P<csts>\w+))?(?:, PCI_STATUS=(?P<pci_status>\w+))?(?P<rest>.*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:timeout",
+        ("Abort status:",),
+        r"nvme (?P<device>nvme\d+): Abort status: (?P<abort_status>\w+)",
+        on_disk,
+        joins=40,
+        attaches=True,
+    ),
+    Pattern(
+        "nvme:reset_failed",
+        (
+            "Device not ready; aborting",
+            "controller fatal status",
+            "Device shutdown incomplete",
+            "failed to set controller",
+            "Identify Controller failed",
+            "Reset failure",
+            "reset failed",
+            "failed to mark controller",
+            "Could not set queue count",
+            "Minimum device page size",
+        ),
+        (
+            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reason>Device not ready; aborting \w+"
+            rf"(?:, CSTS=(?P<csts>\w+))?|controller fatal status.*|Identify Controller failed.*"
+            rf"|[Rr]eset fail(?:ure|ed).*|failed to mark controller.*|Could not set queue count.*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:disabled",
+        ("isabling device after reset failure", "Disabling controller", "isabling dead controller"),
+        (
+            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reason>Disabling (?:device after reset "
+            rf"failure|(?:dead )?controller.*?)): ?(?P<error>-?\d+)?"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:removed",
+        ("emoving after probe failure", "emoving dead controller", "failed with error -"),
+        (
+            rf"nvme:? (?:(?P<device>nvme\d+)|(?:probe of )?(?P<pci>{BDF})):?(?: probe)?(?: with driver "
+            rf"nvme)? (?P<reason>Removing after probe failure|Removing dead controller|failed with "
+            rf"error)(?: status)?:? ?(?P<error>-?\d+)?"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "nvme:removed",
+        ("to 0",),
+        r"(?P<device>nvme\d+n\d+): detected capacity change from (?P<was>[1-9]\d*) to 0\b",
+        on_disk,
+    ),
+    Pattern(
+        "nvme:no_path",
+        ("no available path", "no usable path"),
+        r"block (?P<device>nvme\w+): (?P<reason>no (?:available|usable) path\b.*)",
+        on_disk,
+    ),
+    Pattern(
+        "nvme:critical_warning",
+        ("ritical warning",),
+        r"nvme\W+(?P<device>nvme\d+).*?[Cc]ritical warning:? ?(?P<warning>.*)",
+        on_disk,
+    ),
+)
+
+_BLOCK = (
+    Pattern(
+        "block:medium_error",
+        ("critical medium error",),
+        r"critical medium error, dev (?P<device>[\w!-]+), sector (?P<sector>\d+)(?: op (?P<op>\S+))?",
+        on_disk,
+        refine=_refine_disk,
+    ),
+    Pattern(
+        "scsi:offline",
+        ("offline device", "evice offline", "evice offlined"),
+        (
+            r"(?:\bsd [\d:]+: (?:\[(?P<device>sd\w+)\] )?.*?|(?P<target>scsi[\d ]*\(?[\d:]+\)?): )?"
+            r"(?P<reason>rejecting I/O to offline device|[Dd]evice offlined? - not ready.*|[Dd]evice "
+            r"offline error, dev (?P<device2>\w+).*)"
+        ),
+        on_disk,
+        refine=lambda f: {
+            **{k: v for k, v in f.items() if k != "device2"},
+            **({"device": f["device2"]} if "device2" in f else {}),
+        },
+    ),
+    Pattern(
+        "block:io_error",
+        ("error, dev ",),
+        (
+            r"(?P<kind>I/O error|critical \w+(?: \w+)? error|(?:recoverable transport|protection"
+            r"|timeout|zone \w+|unknown) error|\w+ error), dev (?P<device>[\w!-]+), sector "
+            r"(?P<sector>\d+)(?: op (?P<op>\S+))?"
+        ),
+        on_disk,
+        refine=_refine_disk,
+    ),
+    Pattern(
+        "block:io_error",
+        ("Buffer I/O error on dev",),
+        (
+            r"(?P<kind>Buffer I/O error) on dev(?:ice)? (?P<device>[\w!-]+), logical block "
+            r"(?P<block>\d+)(?:, (?P<what>.*))?"
+        ),
+        on_disk,
+        refine=_refine_disk,
+    ),
+    Pattern("block:io_error", ("beyond end of device",), r"(?P<kind>attempt to access beyond end of device)", on_node),
+    Pattern(
+        "scsi:sense_medium",
+        ("Sense Key : ", "Sense Key: "),
+        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?Sense Key ?: (?P<key>Medium Error|Hardware Error)",
+        on_disk,
+        joins=3,
+    ),
+    Pattern(
+        "scsi:sense_medium",
+        ("Add. Sense: ", "ASC=", "Additional sense"),
+        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense|Additional sense): (?P<sense>.*)",
+        on_disk,
+        joins=3,
+        attaches=True,
+    ),
+    Pattern(
+        "scsi:offline",
+        ("DID_NO_CONNECT", "DID_BAD_TARGET"),
+        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?hostbyte=(?P<reason>DID_NO_CONNECT|DID_BAD_TARGET)",
+        on_disk,
+    ),
+    Pattern(
+        "scsi:timeout",
+        ("DID_TIME_OUT", "timing out command", "task abort", "abort!"),
+        (
+            r"\bsd [\d:]+:(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|timing out command, "
+            r"waited \S+|task abort: FAILED|attempting task abort)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "scsi:controller_fault",
+        ("fault_state", "FAULT state", "controller lockup", "fault state", "dapter reset", "diag reset"),
+        (
+            r"(?P<controller>(?:mpt[23]sas_cm|megaraid_sas|hpsa|aacraid|smartpqi|mpi3mr)\S*)(?: "
+            r"\S+)?:.*?(?P<reason>fault_state\([^)]*\)|in FAULT state|controller lockup.*|[Aa]dapter "
+            r"reset.*|diag reset: FAILED)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "ata:media_error",
+        ("{ UNC", "(media error)"),
+        (
+            r"\b(?P<device>ata\d+(?:\.\d+)?|hd[a-z]): .*?\{ ?(?:\w+ )*UNC\w* ?\}|(?P<rest>res .*Emask "
+            r"\w+ \(media error\))"
+        ),
+        on_disk,
+        joins=4,
+    ),
+    Pattern(
+        "ata:link_error",
+        (
+            "ICRC",
+            "hard resetting link",
+            "SError: {",
+            "COMRESET failed",
+            "limiting SATA link speed",
+            "link is slow to respond",
+            "(ATA bus error)",
+            "BadCRC",
+        ),
+        (
+            r"(?:\b(?P<device>ata\d+(?:\.\d+)?|hd[a-z]): )?.*?(?P<reason>\{ ?(?:\w+ )*(?:ICRC|BadCRC)"
+            r"(?: \w+)* ?\}|hard resetting link|SError: \{[^}]*\}|COMRESET failed.*|limiting SATA "
+            r"link speed to \S+|link is slow to respond|\(ATA bus error\))"
+        ),
+        on_disk,
+        joins=6,
+    ),
+    Pattern(
+        "scsi:timeout",
+        ("qc timeout", "Emask 0x4 (timeout)"),
+        r"(?:\b(?P<device>ata\d+(?:\.\d+)?): )?.*?(?P<reason>qc timeout.*|Emask 0x4 \(timeout\))",
+        on_disk,
+    ),
+    Pattern(
+        "scsi:offline",
+        (": disabled", "disable device"),
+        r"\b(?P<device>ata\d+\.\d+): (?P<reason>disabled|disable device)$",
+        on_disk,
+    ),
+    Pattern(
+        "md:degraded",
+        ("Disk failure on ", "isk failure on", "kicking non-fresh", "Fail event"),
+        (
+            r"(?:md/?\S*?:?(?P<array>md\w+)?: )?(?P<reason>Disk failure on|kicking non-fresh|Fail "
+            r"event detected on md device) (?P<device>[\w/!-]+)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "md:degraded",
+        (" out of ",),
+        (
+            r"md/raid\w*:(?P<array>md\w+): (?:raid level \d+ )?active with (?P<active>\d+) out of "
+            r"(?P<members>\d+) (?:mirrors|devices)"
+        ),
+        on_node,
+        refine=lambda f: f if int(f["active"]) < int(f["members"]) else None,
+    ),
+    Pattern(
+        "md:degraded", ("DegradedArray event",), r"DegradedArray event detected on md device (?P<array>\S+)", on_node
+    ),
+    Pattern(
+        "multipath:path_failed",
+        ("ailing path", "remaining active paths: 0"),
+        (
+            r"(?P<device>\S+): (?:[Ff]ail(?:ing|ed) path (?P<path>\S+?)\.?$|remaining active paths: "
+            r"(?P<left>0))|device-mapper: multipath: .*Failing path (?P<path2>\S+?)\.?$"
+        ),
+        on_node,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_NVME, *_BLOCK)

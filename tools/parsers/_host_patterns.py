@@ -1,0 +1,376 @@
+"""What memory, processors, limits and the kernel core print to the kernel log.
+
+Known: Linux 3.10 (RHEL 7) to 6.14: EDAC, machine checks, GHES/CPER; OOM killer, hung tasks, lock-ups, RCU stalls,
+panics, oopses, segmentation faults; limits of files, processes and space.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tools.parsers._patterns import Fields, Pattern, on_job, on_node
+
+_UC_BIT = 61
+_JOB_IN_CGROUP = re.compile(r"\bjob_?(?P<job>\d+)\b")
+_POD_IN_CGROUP = re.compile(r"\bpod(?P<pod>[0-9a-f_-]{32,36})\b")
+
+
+def _refine_machine_check(fields: Fields) -> Fields | None:
+    # Bit 61 (UC) of the bank status tells an uncorrected error (Intel SDM volume 3B, 15.3.2.2; AMD APM volume 2).
+    status = int(fields.get("status", "0"), 16)
+    uncorrected = bool(status >> _UC_BIT & 1) or bool(fields.get("exception"))
+    return {**fields, "code": "mce:uncorrected" if uncorrected else "mce:corrected"}
+
+
+def _refine_ghes(fields: Fields) -> Fields | None:
+    severity = fields["severity"]
+    if severity == "info":
+        return None
+    return {**fields, "code": "mce:corrected" if severity == "corrected" else "mce:uncorrected"}
+
+
+def _refine_edac(fields: Fields) -> Fields | None:
+    return {
+        **fields,
+        "code": "edac:uncorrected" if fields["kind"].startswith(("UE", "Uncorr", "Fatal")) else "edac:corrected",
+    }
+
+
+def _refine_kill(fields: Fields) -> Fields | None:
+    cgroup = fields.get("cgroup", "")
+    for expression in (_JOB_IN_CGROUP, _POD_IN_CGROUP):
+        if (found := expression.search(cgroup)) is not None:
+            fields.update(found.groupdict())
+    return fields
+
+
+_MEMORY = (
+    Pattern(
+        "",
+        ("EDAC",),
+        (
+            r"EDAC (?:[\w-]+ )?(?P<controller>MC\d+): (?:(?P<errors>\d+) )?(?P<kind>CE|UE)\b(?: "
+            r"(?P<what>.*?error))?(?: on (?P<dimm>[^(]+?))?(?: \(.*| ?$|, .*| page.*)"
+        ),
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("EDAC",),
+        (
+            r"EDAC (?P<controller>\w+): .*?(?P<kind>CE|UE|Uncorrected|Corrected|Fatal)\b(?: error)? "
+            r".*?(?P<what>row \d+.*|memory.*)"
+        ),
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("mc_event:",),
+        r"mc_event: (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("Machine Check", "Machine check:"),
+        (
+            r"CPU ?(?P<cpu>\d+): Machine [Cc]heck(?P<exception> Exception)?:\s+\w+ Bank "
+            r"(?P<bank>\d+): (?P<status>[0-9a-fA-F]{8,16})"
+        ),
+        on_node,
+        refine=_refine_machine_check,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        (
+            "Memory failure:",
+            "ncorrected hardware memory error",
+            "due to hardware memory corruption",
+            "ncorrected, software",
+            "eferred error, no action",
+        ),
+        (
+            r"Memory failure: (?P<page>0x[0-9a-f]+): (?P<reason>.*)|(?P<reason2>Uncorrected hardware "
+            r"memory error.*|Uncorrected, software.*|Deferred error.*|[Kk]illing \S+ due to hardware "
+            r"memory corruption)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "mce:corrected",
+        ("orrected error, no action required", "Machine check events logged"),
+        r"(?P<reason>\bCorrected error, no action required|Machine check events logged)",
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        ("machine check interrupt", "atal machine check", "achine check error"),
+        r"^(?!Kernel panic).*?(?P<reason>(?:[Ff]atal )?machine check (?:interrupt|error)?)",
+        on_node,
+    ),
+    Pattern(
+        "",
+        ("event severity:",),
+        (r"\[Hardware Error\]: +(?:\[?\w* ?)?event severity: (?P<severity>corrected|recoverable" r"|fatal|info)"),
+        on_node,
+        refine=_refine_ghes,
+    ),
+    Pattern(
+        "mce:",
+        ("section_type:",),
+        r"\[Hardware Error\]: +section_type: (?P<section>.*)",
+        on_node,
+        joins=8,
+        attaches=True,
+    ),
+    Pattern(
+        "mce:",
+        ("error_type:", "DIMM location:", "physical_address:"),
+        (
+            r"\[Hardware Error\]: +(?:error_type: \d+, (?P<error_type>.*)|(?:DIMM location: )"
+            r"(?P<dimm>.*)|physical_address: (?P<address>\S+))"
+        ),
+        on_node,
+        joins=20,
+        attaches=True,
+    ),
+    Pattern(
+        "oom:kill",
+        ("oom-kill:constraint=",),
+        (
+            r"oom-kill:constraint=(?P<constraint>CONSTRAINT_\w+)(?:.*?(?:oom|task)_memcg="
+            r"(?P<cgroup>\S+?),)?.*?task=(?P<process>[^,]+),pid=(?P<pid>\d+)"
+        ),
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern(
+        "oom:kill",
+        ("Killed process", "Kill process"),
+        (
+            r"(?P<scope>Memory cgroup out of memory|Out of memory|out of memory)?.*?\bKill(?:ed)? "
+            r"process (?P<pid>\d+),? ?(?:UID \d+,? ?)?\((?P<process>[^)]*)\)(?:.*?anon-rss:"
+            r"(?P<anon_rss_kib>\d+)kB)?"
+        ),
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern(
+        "oom:kill",
+        ("Task in ", "Tasks in "),
+        r"Tasks? in (?P<cgroup>\S+) (?:are going to be )?killed as a result of limit of",
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern("oom:kill", ("invoked oom-killer",), r"(?P<invoked_by>\S+) invoked oom-killer", on_node),
+    Pattern(
+        "oom:kill",
+        ("oom_kill event", "oom-kill event"),
+        (r"(?:Detected|Some) (?P<events>\d+) oom[-_]kill event\(?s?\)? in (?:StepId=|step |StepId )" r"(?P<job>\d+)"),
+        on_job,
+    ),
+    Pattern(
+        "oom:kill",
+        ("due to memory pressure", "earlyoom"),
+        (
+            r"systemd-oomd\S*: Killed (?P<cgroup>\S+) due to memory pressure|earlyoom\S*: .*sending "
+            r"SIG\w+ to process (?P<pid>\d+).*?\"(?P<process>[^\"]+)\""
+        ),
+        on_node,
+        refine=_refine_kill,
+    ),
+    Pattern(
+        "oom:alloc_failure",
+        ("page allocation failure",),
+        r"(?P<process>\S+): page allocation failure.*?order:(?P<order>\d+)",
+        on_node,
+    ),
+)
+
+_PROCESSORS = (
+    Pattern(
+        "task:hung",
+        ("blocked for more than",),
+        (
+            r"task (?P<process>.+?):(?P<pid>\d+) (?:<.*> )?blocked (?:in I/O wait )?for more than "
+            r"(?P<seconds>\d+) seconds"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "task:hung",
+        (
+            "[nfs",
+            "[sunrpc]",
+            "[lustre]",
+            "[ptlrpc]",
+            "[mgc]",
+            "[osc]",
+            "[wekafs",
+            "[ceph]",
+            "[beegfs]",
+            "[mmfs",
+            "[nvidia]",
+            "[nvidia_uvm]",
+            "[xfs]",
+            "rpc_wait_bit",
+        ),
+        r"\+0x\w+/0x\w+ \[(?P<waits_in>\w+)\]|(?P<waits_in2>rpc_wait_bit\w*)",
+        on_node,
+        joins=30,
+        attaches=True,
+    ),
+    Pattern(
+        "cpu:soft_lockup",
+        ("soft lockup",),
+        (r"soft lockup - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s!(?: \[(?P<process>.+?):" r"(?P<pid>\d+)\])?"),
+        on_node,
+    ),
+    Pattern(
+        "cpu:soft_lockup",
+        ("workqueue lockup",),
+        r"BUG: workqueue lockup - pool cpus=(?P<cpu>\S+)",
+        on_node,
+        constants={"kind": "workqueue"},
+    ),
+    Pattern("cpu:hard_lockup", ("hard LOCKUP", "hard lockup"), r"(?i:hard lockup) on cpu (?P<cpu>\d+)", on_node),
+    Pattern(
+        "cpu:rcu_stall",
+        ("stall on CPU", "stalls on CPU", "detected stall", "detected expedited stall", "kthread starved"),
+        (
+            r"(?P<flavour>rcu\w*)(?::)?.*?(?P<reason>(?:self-)?detected (?:expedited )?stalls? on "
+            r"CPUs?\S*|kthread (?:timer wakeup didn't happen|starved) for \d+ jiffies)"
+        ),
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "cpu:thermal",
+        ("temperature above threshold", "ritical temperature reached", "PROCHOT"),
+        (
+            r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) temperature(?:/speed)? above "
+            r"threshold.*|[Cc]ritical temperature reached.*|PROCHOT.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "kernel:panic",
+        ("Kernel panic", "kernel panic"),
+        r"[Kk]ernel panic(?: - not syncing)?:? ?(?P<reason>.*)",
+        on_node,
+    ),
+    Pattern(
+        "kernel:oops",
+        (
+            "BUG: unable to handle",
+            "kernel BUG at",
+            "Oops: ",
+            "Unable to handle kernel",
+            "general protection fault",
+            "BUG: Bad page state",
+            "BUG: kernel NULL",
+            "divide error: ",
+            "invalid opcode: ",
+            "list_del corruption",
+            "list_add corruption",
+            "BUG: scheduling while atomic",
+            "stack segment: ",
+            "recursive fault but reboot",
+        ),
+        (
+            r"(?P<reason>BUG: unable to handle .*|kernel BUG at .*|Oops: .*|Unable to handle kernel .*"
+            r"|general protection fault(?=[,:]).*?(?:\[#\d+\]|0000|canonical).*|BUG: Bad page state.*|"
+            r"(?:divide error|invalid opcode|stack segment): \d+ .*|list_(?:del|add) corruption.*"
+            r"|BUG: scheduling while atomic.*|Fixing recursive fault but reboot is needed.*)"
+        ),
+        on_node,
+        joins=12,
+    ),
+    Pattern("kernel:oops", ("RIP: ",), r"RIP: 00\w+:(?P<function>[A-Za-z_]\w+)\+", on_node, joins=30, attaches=True),
+    Pattern(
+        "kernel:boot",
+        ("Linux version ", "-- Reboot --", "-- Boot "),
+        r"^(?:kernel: )?Linux version (?P<version>\S+)|^-- (?P<reason>Reboot|Boot \w+)",
+        on_node,
+    ),
+    Pattern(
+        "segfault:process",
+        ("segfault at ", "general protection", "trap invalid opcode", "trap divide error", "trap int3"),
+        (
+            r"(?:traps: )?(?P<process>[^\s\[]+)\[(?P<pid>\d+)\]:? (?P<kind>segfault at \w+|general "
+            r"protection(?: fault)?|trap \w+ ?\w*):? ip:?\s?\w+ sp:?\s?\w+ error:?\s?(?P<error>\w+)"
+            r"(?: in (?P<library>[^\[]+)\[)?"
+        ),
+        on_node,
+    ),
+)
+
+_LIMITS = (
+    Pattern(
+        "limit:file_max",
+        ("file-max limit", "Too many open files", "too many open files"),
+        r"(?P<reason>file-max limit (?P<limit>\d+) reached|[Tt]oo many open files(?: in system)?)",
+        on_node,
+    ),
+    Pattern(
+        "limit:processes",
+        (
+            "fork rejected by pids",
+            "fork: Resource temporarily",
+            "fork: Cannot allocate",
+            "fork: retry",
+            "pids.max",
+            "unable to fork",
+            "Resource temporarily unavailable",
+        ),
+        (
+            r"(?P<reason>fork rejected by pids controller)(?: in (?P<cgroup>\S+))?|(?P<reason2>(?:fork"
+            r"|pthread_create|clone)\S*:? .*(?:Resource temporarily unavailable|Cannot allocate memory"
+            r"|retry))|(?P<reason3>unable to fork.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "limit:disk_space",
+        ("No space left on device", "ENOSPC", "Disk quota exceeded", "no space left on device"),
+        r"(?P<reason>[Nn]o space left on device|\bENOSPC\b|Disk quota exceeded)",
+        on_node,
+    ),
+    Pattern(
+        "limit:disk_space",
+        ("failed to extend /dev/shm",),
+        r"failed to extend (?P<path>/dev/shm/\S+) to (?P<bytes>\d+) bytes",
+        on_node,
+    ),
+    Pattern(
+        "limit:network_table",
+        ("table full, dropping packet", "neighbor table overflow", "neighbour: arp_cache"),
+        r"(?P<reason>nf_conntrack: .*table full, dropping packet|\w+: neighbor table overflow)",
+        on_node,
+    ),
+    Pattern(
+        "limit:memory_lock",
+        ("RLIMIT_MEMLOCK", "memlock"),
+        r"(?P<reason>(?i:memlock).*(?:too low|too small|limit|limited))",
+        on_node,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_MEMORY, *_PROCESSORS, *_LIMITS)
+
+STACK_LINE = re.compile(
+    r"^\s*(?:Call Trace:|Call trace:|</?(?:TASK|IRQ|NMI|EOE|#\w+)>|Modules linked in:"
+    r"|CPU: \d+ |Hardware name:|RIP: |RSP: "
+    r"|R[A-Z0-9]{2}: |[ER]?[A-Z]{2}[ 0-9]?: [0-9a-f]{4}|FS: |CR2: |DR\d: |PKRU: |Code: "
+    r"|---\[ |\? ?[\w.]+\+0x|[\w.]+\+0x[0-9a-f]+/0x"
+    r"|\[<[0-9a-f]+>\]|Workqueue: |Tainted: |Mem-Info:|Node \d+|Call Trace|x\d+ *: |pc : "
+    r"|lr : |sp : |pstate: |Kernel Offset:"
+    r"|Tasks state|\[ *\d+\] +\d+ |task:\S+ +state:|\"echo 0 > )"
+)
+"""Lines of a stack, a register dump or a memory report: they belong to their head."""

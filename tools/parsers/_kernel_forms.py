@@ -1,0 +1,339 @@
+"""Heads of log lines: time, host and writer in every form that a kernel log is kept or pasted in.
+
+Known: util-linux 2.20 to 2.40 (`dmesg`, `-T`, `-H`, `-x`, `-r`, `--time-format iso`), `/dev/kmsg`, syslog of
+RFC 3164 and RFC 5424, rsyslog's file formats, systemd 219 to 256 (`journalctl` short, short-precise, short-iso,
+short-full, short-monotonic, short-unix, json), CRI and Docker prefixes, `grep` and `pdsh` prefixes, mail quoting.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import orjson
+
+from tools.types import NO_MOMENT, Moment, Writer
+
+MONTHS = {
+    m: i
+    for i, m in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], start=1)
+}
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the message of a line.
+
+    Attributes:
+        text: The message, without head; a user's program name stays as ``name: message``.
+        form: Name of the form; empty for a bare line.
+        tag: Program that a syslog line names.
+    """
+
+    text: str
+    form: str = ""
+    moment: Moment = NO_MOMENT
+    node: str = ""
+    writer: Writer = "unknown"
+    tag: str = ""
+
+
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_DAY = r"[ 0-3]?\d"
+_CLOCK = r"\d\d:\d\d:\d\d"
+
+ANY_HEAD = re.compile(
+    (
+        r"(?:<\d{1,3}>)?(?:"
+        r"\[ *\d+\.\d+\]"
+        rf"|\[(?:{_WEEKDAY} )?{_MONTH} {_DAY} (?:\d{{4}} )?{_CLOCK}"
+        rf"|\[{_MONTH}{_DAY} \d\d:\d\d\]|\[ *[+<]"
+        rf"|{_MONTH} {_DAY} (?:\d{{4}} )?{_CLOCK}"
+        rf"|\[?(?:{_WEEKDAY} )?\d{{4}}-\d\d-\d\d[T ]{_CLOCK}"
+        r"|\d+,\d+,\d+,[^;\n]*;|1 \d{4}-\d\d-|\d{10}\.\d{3,9} "
+        r"|[a-z0-9]+ *:[a-z]+ *: "
+        r"|(?:-|[A-Z][A-Z0-9_]+) \d{9,10} \d{4}\.\d\d\.\d\d "
+        r"|\[[IWEF]\d{4} \d\d:|[\w.-]+:\d+:\d+ \[\d+\]|-- "
+        r")"
+    ).encode()
+)
+"""Start of a line whose form is known, for counting; :func:`split_head` reads it."""
+KNOWN_RUN = re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
+"""As many whole lines of known form (or empty) as follow each other."""
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
+_QUOTED = re.compile(r"^(?:[>|] ?)+")
+_GREP = re.compile(
+    r"^(?:\.{0,2}/)?[\w./-]*(?:\.log|\.txt|messages|syslog|dmesg|kern|\.out|\.err)[\w.-]*:(?:\d+:)?(?! )"
+)
+_NUMBERED = re.compile(r"^(?:\[pod/[^\]]+\]|[\w.-]+\s+\|)\s?")
+_PDSH = re.compile(
+    rf"^(?P<node>[A-Za-z][\w.-]*): (?=\[ *\d+\.\d+\]|\[{_WEEKDAY} |{_MONTH} {_DAY} {_CLOCK}|\d{{4}}-\d\d-\d\d[T ])"
+)
+_CRI = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] ")
+_PRIORITY = re.compile(r"^<(\d{1,3})>(?!1 \d{4}-)")
+_COLUMNS = re.compile(
+    r"^(?P<facility>kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *"
+    r":(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?"
+)
+_ISO = (
+    r"(?P<date>\d{4}-\d\d-\d\d)(?P<gap>[T ])(?P<clock>\d\d:\d\d:\d\d)"
+    r"(?:(?P<point>[.,])(?P<fraction>\d+))?"
+    r"(?: ?(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d)(?![\w.-])| (?P<word>[A-Z]{2,5}(?= [\w.-]+ kernel: )))?"
+)
+_LOCAL = rf"(?P<month>{_MONTH}) (?P<day>{_DAY}) (?:(?P<year>\d{{4}}) )?(?P<clock>{_CLOCK})(?:\.(?P<fraction>\d+))?"
+_CTIME = (
+    rf"^\[{_WEEKDAY} (?P<month>{_MONTH}) (?P<day>{_DAY}) (?P<clock>{_CLOCK})(?:\."
+    rf"(?P<fraction>\d+))? (?P<year>\d{{4}})\]"
+    r"(?:\[ *[CT]\d+\])? ?"
+)
+_TAGGED = re.compile(
+    r"^(?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+(?:\([\w.-]+\))?)(?:\[(?P<pid>[\d.]+)\])?:(?:\s+|$)(?P<text>.*)$",
+    re.DOTALL,
+)
+_NO_HOST = re.compile(
+    r"^(?:nvme|sd|sr|md|pcieport|pci|nvidia|mlx\d\w*|ib_\w+|EXT\d-fs|XFS|BTRFS|Buffer|EDAC|mce|usb|ata[\d.]+|scsi|task"
+    r"|INFO|BUG|WARNING|WARN|ERROR|ERR|CRITICAL|CRIT|FATAL|DEBUG|NOTICE|TRACE|Out|Memory|Kernel|kernel|rcu|Lustre\w*"
+    r"|LNet\w*|nfs|NFS|VFS|CPU\d*|Call|watchdog|NMI|block|blk_\w+|print_req_error|critical|I|libceph|ceph|RAS)$"
+)
+_KERNEL_STAMP = re.compile(r"^(?:kernel: )?\[ *(?P<seconds>\d+\.\d+)\](?:\[ *[CT]\d+\])?:? ?")
+_BARE_KERNEL = re.compile(r"^(?:(?P<host>[\w.-]+) )?kernel: (?:\[ *\d+\.\d+\] ?)?")
+_KERNEL_USER = re.compile(
+    r"^(?:systemd|systemd-\w+|dracut|cloud-init|dockerd|containerd|kubelet|multipathd)(?:\[\d+\])?: "
+)
+
+
+def strip_decoration(raw: str) -> tuple[str, str]:
+    """Remove what a paste, a mail or a collector put around a line.
+
+    Returns:
+        The line, and the host that a ``pdsh`` prefix names (empty for none).
+    """
+    text = _ANSI.sub("", raw) if "\x1b" in raw else raw
+    text = text.rstrip("\r\n \t")
+    if text[:1] in ">|":
+        text = _QUOTED.sub("", text)
+    text = _NUMBERED.sub("", _GREP.sub("", text)) if text[:1] not in "[<" or text.startswith("[pod/") else text
+    match = _PDSH.match(text)
+    return (text[match.end() :], match["node"]) if match else (text, "")
+
+
+def split_head(raw: str) -> Head:
+    """Read the head of a line; a line of no known form comes back whole, without moment and writer."""
+    text, node = strip_decoration(raw)
+    in_container = _CRI.match(text)
+    if in_container:
+        text = text[in_container.end() :]
+    head = _split_json(text) if text[:1] == "{" else _split_plain(text)
+    if node and not head.node:
+        head = replace(head, node=node)
+    return replace(head, writer="user") if in_container else head
+
+
+def _split_plain(text: str) -> Head:
+    facility = ""
+    if (priority := _PRIORITY.match(text)) is not None:
+        facility, text = ("kern" if int(priority[1]) >> 3 == 0 else "user"), text[priority.end() :]
+    elif (columns := _COLUMNS.match(text)) is not None:
+        facility, text = columns["facility"], text[columns.end() :]
+    for form, regex, read in _FORMS:
+        match = regex.match(text)
+        if match is not None:
+            head = read(match, text[match.end() :])
+            return _settle_writer(replace(head, form=form), facility)
+    return _settle_writer(_split_bare(text), facility)
+
+
+def _settle_writer(head: Head, facility: str) -> Head:
+    # Only facility 0 is the kernel's own; /dev/kmsg and logger -t kernel carry another one.
+    if facility:
+        form = head.form or "columns"
+        return replace(head, form=form, writer="kernel" if facility == "kern" and not _is_user(head) else "user")
+    return replace(head, writer="user") if head.writer == "kernel" and _is_user(head) else head
+
+
+def _is_user(head: Head) -> bool:
+    return (head.tag not in ("", "kernel")) or bool(_KERNEL_USER.match(head.text))
+
+
+def _split_bare(text: str) -> Head:
+    match = _BARE_KERNEL.match(text)
+    return Head(text[match.end() :], node=match["host"] or "") if match else Head(text)
+
+
+def _split_tagged(rest: str, moment: Moment, *, strict: bool) -> Head:
+    # strict: a form that need not have a host; then a driver's name must not be taken for one.
+    match = _TAGGED.match(rest)
+    if match is None or (strict and match["tag"] != "kernel" and _NO_HOST.match(match["host"])):
+        return Head(rest, moment=moment)
+    return _tagged(match["host"], match["tag"], match["text"], moment)
+
+
+def _tagged(host: str, tag: str, text: str, moment: Moment) -> Head:
+    if tag == "kernel":
+        stamp = _KERNEL_STAMP.match(text)
+        return Head(text[stamp.end() :] if stamp else text, moment=moment, node=host, writer="kernel", tag=tag)
+    return Head(f"{tag}: {text}", moment=moment, node=host, writer="user", tag=tag)
+
+
+# Moments ------------------------------------------------------------------------------------------------------------
+
+
+def wall_seconds(date: tuple[int, int, int], clock: str, fraction: str | None) -> float | None:
+    """Seconds of a wall clock time read as if it were UTC; None where no calendar has that day or hour."""
+    hour, minute, second = (int(part) for part in clock.split(":"))
+    try:
+        day = datetime(*date, hour, minute, min(second, 59), tzinfo=UTC)
+    except ValueError:
+        return None
+    return timegm(day.timetuple()) + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+def guess_year(month: int, day: int) -> int:
+    """The latest year in which a day without a year is not in the future (one day is granted for zones)."""
+    now = datetime.now(UTC)
+    try:
+        when = datetime(now.year, month, day, tzinfo=UTC)
+    except ValueError:
+        return now.year
+    return now.year if when.timestamp() <= now.timestamp() + DAY_SECONDS else now.year - 1
+
+
+def local_moment(month: str, day: str, year: str | None, clock: str, fraction: str | None) -> Moment:
+    """A moment of a wall clock without zone; without a year, the year is a guess and says so."""
+    number = MONTHS[month]
+    known = year is not None
+    seconds = wall_seconds((int(year) if year else guess_year(number, int(day)), number, int(day)), clock, fraction)
+    return NO_MOMENT if seconds is None else Moment("local", seconds, year_known=known)
+
+
+def iso_moment(match: re.Match[str]) -> Moment:
+    """A moment of an ISO 8601 time, with zone on the UTC clock, without on the local one."""
+    year, month, day = (int(part) for part in match["date"].split("-"))
+    seconds = wall_seconds((year, month, day), match["clock"], match["fraction"])
+    if seconds is None:
+        return NO_MOMENT
+    zone = match["zone"]
+    if zone is None:
+        return Moment("local", seconds)
+    return Moment("utc", seconds - _offset_seconds(zone))
+
+
+def _offset_seconds(zone: str) -> float:
+    if zone in ("Z", "UTC", "GMT"):
+        return 0.0
+    sign = -1 if zone[0] == "-" else 1
+    digits = zone[1:].replace(":", "")
+    return float(sign * (int(digits[:2]) * 3600 + int(digits[2:]) * 60))
+
+
+# Forms --------------------------------------------------------------------------------------------------------------
+
+
+def _read_seconds(match: re.Match[str], rest: str) -> Head:
+    moment = Moment("boot", float(match["seconds"]))
+    tagged = re.match(r"^(?P<host>[\w.-]+) kernel: ", rest)
+    if tagged:
+        return _tagged(tagged["host"], "kernel", rest[tagged.end() :], moment)
+    return Head(rest, moment=moment, writer="kernel")
+
+
+def _read_ctime(match: re.Match[str], rest: str) -> Head:
+    moment = local_moment(match["month"], match["day"], match["year"], match["clock"], match["fraction"])
+    return Head(rest, moment=moment, writer="kernel")
+
+
+def _read_human(match: re.Match[str], rest: str) -> Head:
+    moment = NO_MOMENT
+    if match["month"]:
+        moment = local_moment(match["month"], match["day"], None, match["clock"] + ":00", None)
+    return Head(rest, moment=moment, writer="kernel")
+
+
+def _read_kmsg(match: re.Match[str], rest: str) -> Head:
+    moment = Moment("boot", int(match["microseconds"]) / 1e6)
+    return Head(rest, moment=moment, writer="kernel" if int(match["priority"]) >> 3 == 0 else "user")
+
+
+def _read_rfc5424(match: re.Match[str], rest: str) -> Head:
+    moment = iso_moment(match) if match["date"] else NO_MOMENT
+    head = _tagged(match["host"].strip("-"), match["app"], rest.removeprefix("\ufeff"), moment)
+    kernel = head.writer == "kernel" and int(match["priority"]) >> 3 == 0
+    return replace(head, writer="kernel" if kernel else "user")
+
+
+def _read_iso(match: re.Match[str], rest: str) -> Head:
+    moment = iso_moment(match)
+    if match["point"] == "," and match["gap"] == "T":
+        return Head(rest, moment=moment, writer="kernel")
+    head = _split_tagged(rest, moment, strict=True)
+    return head if head.tag else replace(head, writer="unknown" if match["gap"] == "T" else "user")
+
+
+def _read_rfc3164(match: re.Match[str], rest: str) -> Head:
+    moment = local_moment(match["month"], match["day"], match["year"], match["clock"], match["fraction"])
+    return _split_tagged(rest, moment, strict=False)
+
+
+def _read_unix(match: re.Match[str], rest: str) -> Head:
+    return _split_tagged(rest, Moment("utc", float(match["seconds"])), strict=True)
+
+
+def _read_ras(match: re.Match[str], rest: str) -> Head:
+    # Alert label, Unix time, date, location: the public HPC logs; then either RAS fields or a syslog line.
+    moment = Moment("utc", float(match["seconds"]))
+    tail = re.match(rf"^(?:{_MONTH} {_DAY} {_CLOCK} )(?P<rest>.*)$", rest)
+    if tail is None:
+        text = re.sub(r"^\d{4}-\d\d-\d\d-[\d.]+ \S+ ", "", rest)
+        return Head(text, moment=moment, node=match["node"], writer="unknown", tag="ras")
+    inner = _TAGGED.match(tail["rest"].replace(f"{match['node']}/{match['node']}", match["node"], 1))
+    if inner is None:
+        return Head(tail["rest"], moment=moment, node=match["node"])
+    return _tagged(match["node"], inner["tag"], inner["text"], moment)
+
+
+_Reader = Callable[[re.Match[str], str], Head]
+_DMESG = r"^\[ *(?P<seconds>\d+\.\d+)(?: <[^>]*>)?\](?:\[ *[CT]\d+\])?:? ?"
+_HUMAN = rf"^\[(?:(?P<month>{_MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^\]]*\d)\] ?"
+_RFC5424 = rf"^<(?P<priority>\d{{1,3}})>1 (?:{_ISO}|-) (?P<host>\S+) (?P<app>\S+) \S+ \S+ (?:-|\[.*?[^\\]\](?= |$)) ?"
+_RAS = r"^(?:-|[A-Z][A-Z0-9_]+) (?P<seconds>\d{9,10}) \d{4}\.\d\d\.\d\d (?P<node>\S+) "
+_FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
+    ("dmesg", re.compile(_DMESG), _read_seconds),
+    ("dmesg -T", re.compile(_CTIME), _read_ctime),
+    ("dmesg -H", re.compile(_HUMAN), _read_human),
+    ("kmsg", re.compile(r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d+),[^;]*;"), _read_kmsg),
+    ("rfc5424", re.compile(_RFC5424), _read_rfc5424),
+    ("iso", re.compile(rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*"), _read_iso),
+    ("rfc3164", re.compile(rf"^(?:{_WEEKDAY} )?{_LOCAL} "), _read_rfc3164),
+    ("unix", re.compile(r"^(?P<seconds>\d{10}\.\d{3,9}) "), _read_unix),
+    ("ras", re.compile(_RAS), _read_ras),
+)
+
+
+def _split_json(text: str) -> Head:
+    try:
+        record = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return Head(text)
+    if not isinstance(record, dict):
+        return Head(text)
+    if isinstance(record.get("MESSAGE"), str):
+        return _read_journal(record)
+    if isinstance(record.get("log"), str):
+        return replace(_split_plain(record["log"].rstrip("\n")), form="docker", writer="user")
+    return Head(text)
+
+
+def _read_journal(record: dict[str, object]) -> Head:
+    stamp, message = str(record.get("__REALTIME_TIMESTAMP", "")), str(record["MESSAGE"])
+    moment = Moment("utc", int(stamp) / 1e6) if stamp.isdigit() and len(stamp) < 18 else NO_MOMENT
+    host = str(record.get("_HOSTNAME", ""))
+    if record.get("_TRANSPORT") == "kernel":
+        return replace(_tagged(host, "kernel", message, moment), form="journal json")
+    tag = str(record.get("SYSLOG_IDENTIFIER", "") or "user")
+    return replace(_tagged(host, tag, message, moment), form="journal json", writer="user")

@@ -1,0 +1,275 @@
+"""One pass over a log: find the lines of interest, read their heads, match their patterns, keep a bounded number.
+
+Lines are looked at closely only where a literal of the tables stands in them; all others are only counted: as read
+where their form is known, as unread where it is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from tools.entities import make_gpu, normalise_pci
+from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
+from tools.parsers import (
+    _collective_patterns,
+    _disk_patterns,
+    _filesystem_patterns,
+    _host_patterns,
+    _network_patterns,
+    _nvidia_patterns,
+    _pci_patterns,
+    _service_patterns,
+)
+from tools.parsers._app_forms import job_of_label, read_app_head
+from tools.parsers._blocks import iterate_blocks
+from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
+from tools.parsers._lines import MAX_SAMPLES, is_noise
+from tools.parsers._patterns import Fields, Match, Pattern, PatternTable, on_gpu, on_node
+from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread, Writer
+
+KEEP_PER_KEY = 1000
+"""Events kept of one code on one entity; of the rest only the last, with how many it stands for."""
+MAX_KEYS = 10_000
+"""Different (entity, code) pairs kept apart; beyond, events fold onto their host."""
+_RECENT = 64
+_SUBJECT_LINES = 4
+_IDENTITY = ("pci", "device", "cpu", "pid", "process", "severity", "minor", "usb", "slot", "unit", "scope")
+_MAX_FIELD = 300
+_BARE_KERNEL = re.compile(
+    r"^\s*(?:NVRM|nvidia[\w-]*|nvme|sd|md|pcieport|pciehp|mlx\d\w*|EXT\d-fs|XFS|BTRFS|EDAC|mce|usb|ata[\d.]+|scsi|rcu"
+    r"|Lustre\w*|LNet\w*|watchdog|NMI|block|libceph|ceph|audit|perf|IPv6|systemd\[1\])\b.*: "
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An event that later lines may still add to."""
+
+    number: int
+    code: str
+    entity: Entity
+    text: str
+    moment: Moment
+    writer: Writer
+    pattern: Pattern
+    node: str
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Kept:
+    drafts: list[Draft] = field(default_factory=list)
+    last: Draft | None = None
+    folded: int = 0
+
+
+KERNEL_PATTERNS: tuple[Pattern, ...] = (
+    *_nvidia_patterns.PATTERNS,
+    *_service_patterns.RAS_PATTERNS,
+    *_pci_patterns.PATTERNS,
+    *_disk_patterns.PATTERNS,
+    *_network_patterns.PATTERNS,
+    *_filesystem_patterns.PATTERNS,
+    *_host_patterns.PATTERNS,
+)
+"""What the kernel, its drivers and link daemons print, in the order in which it is tried."""
+APPLICATION_PATTERNS: tuple[Pattern, ...] = (*_collective_patterns.PATTERNS, *_service_patterns.PATTERNS)
+"""What programs and services write; tried after the kernel's."""
+_SUBJECT = Pattern("subject", _nvidia_patterns.SUBJECT_LITERALS, r"NVRM: (?:GPU at|GPU Board|The NVIDIA)", on_node)
+
+
+@cache
+def pattern_table() -> PatternTable:
+    """All patterns with their automaton; built once, when the first log is read."""
+    return PatternTable((*KERNEL_PATTERNS, *APPLICATION_PATTERNS, _SUBJECT))
+
+
+class LogReader:
+    """Reads one document; made for one use."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._job = job_of_label(document.label)
+        self._table = pattern_table()
+        self._kept: dict[tuple[Entity, str], _Kept] = {}
+        self._recent: deque[Draft] = deque(maxlen=_RECENT)
+        self._gpus: dict[tuple[str, str], Entity] = {}
+        self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
+        self._total = self._unread = 0
+        self._samples: list[str] = []
+
+    def read(self) -> Parsed:
+        """Read the whole document."""
+        for block in iterate_blocks(self._document):
+            understood = self._read_hits(block)
+            self._count(block, understood)
+        facts = Facts(events=tuple(self._events()), entities=tuple(self._gpus.values()))
+        return Parsed(facts, Unread(self._total, self._unread, tuple(self._samples)))
+
+    # Lines of interest ----------------------------------------------------------------------------------------------
+
+    def _read_hits(self, block: bytes) -> set[int]:
+        understood: set[int] = set()
+        number, counted_to = self._total + 1, 0
+        for start, end, rows in self._table.scan(block):
+            number += block.count(b"\n", counted_to, start)
+            counted_to = start
+            raw = block[start:end].decode("utf-8", errors="replace")
+            if self._read_line(number, raw, rows):
+                understood.add(start)
+        return understood
+
+    def _read_line(self, number: int, raw: str, rows: Sequence[int]) -> bool:
+        head = split_head(raw)
+        if self._note_gpu(number, head):
+            return True
+        fields: Fields = {}
+        found = self._table.match(head.text, rows)
+        if head.writer != "kernel":
+            app = read_app_head(head)
+            fields = app.fields
+            if found is None and app.head.text != head.text:
+                found = self._table.match(app.head.text, rows)
+            head = app.head
+        if found is None or found.code == "subject":
+            return found is not None
+        if head.tag == "ras" or head.writer != "kernel":
+            found.fields.update({k: v for k, v in fields.items() if k not in found.fields})
+        self._take(number, raw, head, found)
+        return True
+
+    def _note_gpu(self, number: int, head: Head) -> bool:
+        # These lines make no event; they name the GPU that the next lines speak of.
+        node = head.node or self._document.node
+        if (match := _nvidia_patterns.UUID_LINE.search(head.text)) is not None:
+            pci = normalise_pci(match["pci"])
+            self._subject = (pci, number)
+            if len(self._gpus) < MAX_KEYS:
+                self._gpus[node, pci] = make_gpu(node, pci=pci, uuid=match["uuid"])
+            return True
+        if (match := _nvidia_patterns.SERIAL_LINE.search(head.text)) is not None:
+            known = self._gpus.get((node, self._subject[0]))
+            if known is not None:
+                self._gpus[node, self._subject[0]] = known.with_ids(serial=match["serial"])
+            return True
+        if (match := _nvidia_patterns.SUBJECT_LINE.search(head.text)) is not None and "fallen off" not in head.text:
+            self._subject = (normalise_pci(match["pci"]), number)
+            return True
+        return False
+
+    def _take(self, number: int, raw: str, head: Head, found: Match) -> None:
+        node = head.node or self._document.node
+        if found.pattern.joins and self._join(number, node, found):
+            return
+        if found.pattern.attaches:
+            return
+        if found.pattern.entity is on_gpu and not found.fields.get("pci"):
+            pci, told_at = self._subject
+            if number - told_at <= _SUBJECT_LINES:
+                found.fields["pci"] = pci
+        if self._job and head.writer != "kernel":
+            found.fields.setdefault("job", self._job)
+        text = neutralise(raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS])
+        entity = found.pattern.entity(node, found.fields)
+        draft = Draft(number, found.code, entity, text, head.moment, head.writer, found.pattern, node, found.fields)
+        self._recent.append(draft)
+        self._keep(draft)
+
+    def _join(self, number: int, node: str, found: Match) -> bool:
+        for draft in reversed(self._recent):
+            if number - draft.number > found.pattern.joins:
+                continue
+            fits = draft.code.startswith(found.code) if found.pattern.attaches else draft.code == found.code
+            if fits and node in ("", draft.node) and not _conflicts(draft.fields, found.fields):
+                _merge(draft, found)
+                return True
+        return False
+
+    def _keep(self, draft: Draft) -> None:
+        key = (draft.entity, draft.code)
+        if key not in self._kept and len(self._kept) >= MAX_KEYS:
+            draft.entity = Entity("node", draft.node[:64] if len(self._kept) < 2 * MAX_KEYS else "")
+            key = (draft.entity, draft.code if len(self._kept) < 2 * MAX_KEYS else draft.code.partition(":")[0] + ":*")
+        kept = self._kept.setdefault(key, _Kept())
+        if len(kept.drafts) < KEEP_PER_KEY:
+            kept.drafts.append(draft)
+        else:
+            kept.last = draft
+            kept.folded += 1
+
+    def _events(self) -> Iterator[Event]:
+        drafts: list[Draft] = []
+        for kept in self._kept.values():
+            drafts.extend(kept.drafts)
+            if kept.last is not None:
+                kept.last.fields["count"] = str(kept.folded)
+                drafts.append(kept.last)
+        for draft in sorted(drafts, key=lambda d: d.number):
+            quote = Quote(self._document.label, draft.number, draft.text)
+            yield Event(draft.moment, draft.entity, draft.code, quote, draft.fields, draft.writer)
+
+    # Counting -------------------------------------------------------------------------------------------------------
+
+    def _count(self, block: bytes, understood: set[int]) -> None:
+        self._total += block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+        position, size = 0, len(block)
+        while position < size:
+            position = self._skip_known(block, position)
+            if position >= size:
+                break
+            end = block.find(b"\n", position)
+            end = size if end < 0 else end
+            if position not in understood:
+                self._count_unknown(block[position : min(end, position + MAX_QUOTE_CHARACTERS)])
+            position = end + 1
+
+    @staticmethod
+    def _skip_known(block: bytes, position: int) -> int:
+        match = KNOWN_RUN.match(block, position)
+        return match.end() if match else position
+
+    def _count_unknown(self, line: bytes) -> None:
+        text = line.decode("utf-8", errors="replace")
+        if is_understood(text):
+            return
+        self._unread += 1
+        if len(self._samples) < MAX_SAMPLES:
+            self._samples.append(neutralise(text.strip())[:200])
+
+
+def is_understood(text: str) -> bool:
+    """Say whether a line that made no event still is of a known form: a head, a stack, a traceback, or no evidence."""
+    if is_noise(text) or _host_patterns.STACK_LINE.match(text) or _BARE_KERNEL.match(text):
+        return True
+    head = split_head(text)
+    return bool(head.form) or bool(read_app_head(head).form) or bool(_host_patterns.STACK_LINE.match(head.text))
+
+
+def _conflicts(known: Fields, new: Fields) -> bool:
+    for name in _IDENTITY:
+        if name not in known or name not in new:
+            continue
+        one, other = known[name], new[name]
+        if one != other and (name != "pci" or normalise_pci(one) != normalise_pci(other)):
+            return True
+    return False
+
+
+def _merge(draft: Draft, found: Match) -> None:
+    for name, value in found.fields.items():
+        known = draft.fields.get(name)
+        if known is None:
+            draft.fields[name] = value
+        elif found.pattern.attaches and name not in _IDENTITY and value not in known and len(known) < _MAX_FIELD:
+            draft.fields[name] = f"{known}; {value}"
+    if draft.code.startswith("mce:") and "PCIe" in draft.fields.get("section", ""):
+        # A CPER record of a PCIe error is no memory error.
+        severity = draft.fields.get("severity", "")
+        draft.code = {"corrected": "pci:aer_corrected", "fatal": "pci:aer_fatal"}.get(severity, "pci:aer_nonfatal")
+    better = draft.pattern.entity(draft.node, draft.fields)
+    if len(better.ids) > len(draft.entity.ids):
+        draft.entity = replace(better)

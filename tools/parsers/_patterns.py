@@ -1,0 +1,224 @@
+"""Tables of line patterns: what stands in the line, which code it makes, about which thing.
+
+A pattern names literals of which at least one stands in every line that it matches; one automaton over all literals
+finds the few lines that are worth a regular expression. The first row of a table that matches a line wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from ahocorasick_rs import BytesAhoCorasick, Implementation
+
+from tools.entities import make_gpu, make_pci_device
+from tools.types import Entity
+
+Fields = dict[str, str]
+EntityMaker = Callable[[str, Fields], Entity]
+Refine = Callable[[Fields], Fields | None]
+
+BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
+"""Bus address as drivers print it: domain, bus, device, function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One row of a table.
+
+    Attributes:
+        code: Event code; ``{name}`` is filled from a named group (``xid:{xid}``). Empty where `refine` sets ``code``.
+        literals: At least one of them stands in every line that matches, in the same letter case.
+        regex: What is searched in the text behind the line's head; its named groups become fields.
+        entity: Makes the entity from node and fields.
+        constants: Fields that the pattern itself tells.
+        refine: Computes more fields; may set ``code``; None as result means that the line is not of this kind.
+        joins: How many lines back an event of the same code may lie that this line belongs to; 0 = never joins.
+        attaches: The line only adds to such an event and never opens one; then `code` may be a family ``pci:``.
+    """
+
+    code: str
+    literals: tuple[str, ...]
+    regex: str
+    entity: EntityMaker
+    constants: Mapping[str, str] = field(default_factory=dict)
+    refine: Refine | None = None
+    joins: int = 0
+    attaches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a pattern made of a line."""
+
+    pattern: Pattern
+    code: str
+    fields: Fields
+
+
+class PatternTable:
+    """Patterns with the automaton over their literals; regular expressions are compiled when first needed."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = tuple(patterns)
+        self._compiled: list[re.Pattern[str] | None] = [None] * len(self._patterns)
+        literals = list(dict.fromkeys(literal for p in self._patterns for literal in p.literals))
+        self._rows_of = [
+            tuple(i for i, p in enumerate(self._patterns) if literal in p.literals) for literal in literals
+        ]
+        encoded = [literal.encode() for literal in literals]
+        self._automaton = BytesAhoCorasick(encoded, implementation=Implementation.DFA)
+
+    def scan(self, block: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """Find the lines of a block that hold a literal.
+
+        Yields:
+            Start and end offset of the line (without its line end) and the rows worth trying, in table order.
+        """
+        start = end = -1
+        rows: set[int] = set()
+        for literal, first, last in self._automaton.find_matches_as_indexes(block, overlapping=True):
+            if last > end:
+                if rows:
+                    yield start, end, tuple(sorted(rows))
+                    rows = set()
+                start = block.rfind(b"\n", 0, first) + 1
+                end = block.find(b"\n", last)
+                end = len(block) if end < 0 else end
+            rows.update(self._rows_of[literal])
+        if rows:
+            yield start, end, tuple(sorted(rows))
+
+    def match(self, text: str, rows: Iterable[int]) -> Match | None:
+        """Try rows on a text in order; the first that matches wins."""
+        for row in rows:
+            found = self._regex(row).search(text)
+            if found is not None and (made := _make(self._patterns[row], found)) is not None:
+                return made
+        return None
+
+    def match_text(self, text: str) -> Match | None:
+        """Find the pattern of one text without a block around it."""
+        for _, _, rows in self.scan(text.encode("utf-8", errors="replace").replace(b"\n", b" ")):
+            return self.match(text, rows)
+        return None
+
+    def _regex(self, row: int) -> re.Pattern[str]:
+        compiled = self._compiled[row]
+        if compiled is None:
+            compiled = self._compiled[row] = re.compile(self._patterns[row].regex)
+        return compiled
+
+
+def _make(pattern: Pattern, found: re.Match[str]) -> Match | None:
+    told = {name: value.strip() for name, value in found.groupdict().items() if value is not None}
+    fields = {**pattern.constants, **told}
+    if pattern.refine is not None:
+        refined = pattern.refine(fields)
+        if refined is None:
+            return None
+        fields = refined
+    code = fields.pop("code", "") or pattern.code.format_map(fields)
+    return Match(pattern, code, fields)
+
+
+# Makers of entities -------------------------------------------------------------------------------------------------
+
+_NIC_DRIVERS = frozenset(
+    [
+        "mlx4_core",
+        "mlx4_en",
+        "mlx5_core",
+        "mlx5_ib",
+        "bnxt_en",
+        "ice",
+        "i40e",
+        "ixgbe",
+        "igb",
+        "igc",
+        "e1000",
+        "e1000e",
+        "tg3",
+        "r8169",
+        "ena",
+        "cxgb4",
+        "hfi1",
+        "efa",
+        "enic",
+        "sfc",
+        "qede",
+        "nfp",
+        "ionic",
+        "be2net",
+        "bnx2x",
+        "atlantic",
+    ]
+)
+_PARTITION = re.compile(r"^((?:nvme\d+(?:c\d+)?n\d+|mmcblk\d+|md\d+)(?=p\d+$)|(?:sd|vd|xvd|hd)[a-z]+(?=\d+$))")
+
+
+def whole_disk(device: str) -> str:
+    """Name the disk of a partition: ``sda1`` is on ``sda``, ``nvme0n1p2`` on ``nvme0n1``; others stay."""
+    name = device.removeprefix("/dev/").strip("[]()")
+    match = _PARTITION.match(name)
+    return match.group(1) if match else name
+
+
+def on_node(node: str, fields: Fields) -> Entity:
+    """The host itself."""
+    return Entity("node", fields.get("node", node) or node)
+
+
+def on_gpu(node: str, fields: Fields) -> Entity:
+    """The GPU at field ``pci``; the host where no address is told."""
+    return make_gpu(node, pci=fields["pci"]) if fields.get("pci") else Entity("node", node)
+
+
+def on_disk(node: str, fields: Fields) -> Entity:
+    """The drive in field ``device``, or at field ``pci``; partitions name their drive."""
+    if fields.get("device"):
+        return Entity("disk", node, whole_disk(fields["device"])).with_ids(pci=_clean_pci(fields))
+    return make_pci_device("disk", node, fields["pci"]) if fields.get("pci") else Entity("node", node)
+
+
+def on_nic(node: str, fields: Fields) -> Entity:
+    """The network adapter or port in field ``device``, or at field ``pci``."""
+    if fields.get("device"):
+        return Entity("nic", node, fields["device"]).with_ids(pci=_clean_pci(fields))
+    return make_pci_device("nic", node, fields["pci"]) if fields.get("pci") else Entity("node", node)
+
+
+def on_pci(node: str, fields: Fields) -> Entity:
+    """The device at field ``pci``: a GPU, drive or adapter where field ``driver`` says so, else the host."""
+    driver = fields.get("driver", "")
+    if driver == "nvidia":
+        return on_gpu(node, fields)
+    if driver == "nvme":
+        return make_pci_device("disk", node, fields["pci"])
+    return make_pci_device("nic", node, fields["pci"]) if driver in _NIC_DRIVERS else Entity("node", node)
+
+
+def on_storage(node: str, fields: Fields) -> Entity:
+    """The shared file system or its server, in field ``server``."""
+    return Entity("storage", node, fields.get("server", "").strip("'\",;:()[]") or "?")
+
+
+def on_job(node: str, fields: Fields) -> Entity:
+    """The job in field ``job``; where none is told, the unnamed job of the node."""
+    return Entity("job", node, fields.get("job", ""))
+
+
+def on_switch(node: str, fields: Fields) -> Entity:
+    """The NVSwitch in field ``switch`` or at field ``pci``; its node owns it."""
+    return Entity("node", node)
+
+
+@cache
+def _clean(address: str) -> str:
+    return make_pci_device("node", "", address).name
+
+
+def _clean_pci(fields: Fields) -> str:
+    return _clean(fields["pci"]) if fields.get("pci") else ""

@@ -1,0 +1,250 @@
+"""What services write: fabric manager, systemd about GPU units, Slurm; and HPC RAS lines.
+
+Known: fabric manager 450 to 580, systemd 219 to 256, Slurm 18.08 to 24.11, the public Blue Gene/L form of RAS logs.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tools.parsers._patterns import Fields, Pattern, on_job, on_node, on_storage
+
+_NET_REASONS = (
+    r"Connection refused|No route to host|Connection timed out|Network is unreachable"
+    r"|Connection reset by peer|Broken pipe|Host is down|timed out"
+)
+
+
+def _refine_ras(fields: Fields) -> Fields | None:
+    return fields if fields.get("severity", "FATAL") in ("ERROR", "SEVERE", "FATAL", "FAILURE") else None
+
+
+def _refine_node(fields: Fields) -> Fields | None:
+    return {**fields, "node": re.split(r"[,\s]", fields["nodes"])[0]} if "[" not in fields["nodes"] else fields
+
+
+def _refine_unit(fields: Fields) -> Fields | None:
+    unit = fields["unit"]
+    if "fabric" in unit.lower():
+        return {**fields, "code": "fabric:down"}
+    return {**fields, "code": "slurm:error"} if unit.startswith(("slurm", "munge")) else fields
+
+
+_FABRIC = (
+    Pattern(
+        "fabric:down",
+        ("any supported system topology", "aborting fabric manager"),
+        r"(?P<reason>detected number of NVSwitches don't match.*|aborting fabric manager.*)",
+        on_node,
+    ),
+    Pattern(
+        "fabric:error",
+        ("[ERROR] [tid", "[FATAL] [tid", "[CRITICAL] [tid"),
+        r"\[(?P<level>ERROR|FATAL|CRITICAL)\] \[tid \d+\] (?!.*NV_WARN_NOTHING_TO_DO)(?P<reason>.*)",
+        on_node,
+    ),
+    Pattern(
+        "service:failed",
+        (".service: ",),
+        (
+            r"\b(?P<unit>(?:nvidia|slurm|munge|dcgm|kubelet|containerd|docker|opensm"
+            r"|nv-hostengine)[\w@-]*)\.service: (?P<reason>(?:Main process exited, code=(?:exited"
+            r"|killed|dumped), status=(?!0/)\S+|Failed with result.*|Start request repeated too "
+            r"quickly.*|Unit entered failed state.*))"
+        ),
+        on_node,
+        refine=_refine_unit,
+        joins=4,
+    ),
+    Pattern(
+        "service:failed",
+        ("Failed to start ",),
+        r"Failed to start (?P<unit>.*?(?i:fabric ?manager|persistence|slurm|munge|dcgm).*?)\.?$",
+        on_node,
+        refine=_refine_unit,
+        joins=4,
+    ),
+)
+
+_SLURM = (
+    Pattern(
+        "slurm:gpu_missing",
+        ("count reported lower than configured", "gres.conf file /dev/nvidia", "gpu count"),
+        (
+            r"(?P<reason>gres/gpu count reported lower than configured \((?P<found>\d+) < "
+            r"(?P<expected>\d+)\)|can't stat gres\.conf file (?P<path>/dev/nvidia\S*).*|Waiting for "
+            r"gres\.conf file (?P<path2>/dev/nvidia\S*).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "slurm:node_down",
+        (
+            "setting DOWN",
+            "setting state DOWN",
+            "not resp",
+            "Not responding",
+            "ot responding",
+            "state set to DOWN",
+            "state set to DRAIN",
+            "state to DRAIN",
+            "state to DOWN",
+        ),
+        (
+            r"(?:error: )?(?:update_node: )?[Nn]odes? (?P<nodes>[\w.,\[\]-]+) (?P<reason>not resp\w*"
+            r"(?:, setting (?:state )?DOWN)?|reason set to: .*|(?:not responding|unexpectedly "
+            r"rebooted).*)|[Ss]etting node (?P<nodes2>\S+) (?:state )?to (?P<reason2>(?:DOWN|DRAIN).*)"
+        ),
+        on_node,
+        refine=lambda f: _refine_node(
+            {**f, "nodes": f.get("nodes") or f.get("nodes2", ""), "reason": f.get("reason") or f.get("reason2", "")}
+        ),
+    ),
+    Pattern(
+        "job:cancelled",
+        ("CANCELLED AT",),
+        (
+            r"\*\*\* (?:JOB|STEP) (?P<job>\d+)(?:\.(?P<step>\w+))? ON (?P<node>\S+) CANCELLED AT "
+            r"(?P<at>\S+)(?: DUE TO (?P<reason>.*?))? \*\*\*"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "slurm:error",
+        (
+            "NOT ENDING WITH SIGNALS",
+            "Kill task failed",
+            "rolog error",
+            "rolog failed",
+            "Prolog hung",
+            "launch failed requeued",
+            "low real_memory",
+            "fatal: ",
+            "Unable to register",
+            "invalid Gres",
+            "low socket",
+        ),
+        (
+            r"(?P<reason>(?:STEPD TERMINATED.*)?JOB NOT ENDING WITH SIGNALS|[Kk]ill task failed|"
+            r"(?:[Ee]pi|[Pp])rolog (?:error|failed|hung).*|launch failed requeued.*|has low "
+            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd): fatal: .*|Unable to "
+            r"register.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "job:killed",
+        ("srun: error:", "slurmstepd: error:"),
+        (
+            r"srun: error: (?P<node>[\w.-]+): tasks? (?P<task>[\d,\[\]-]+): (?P<reason>Killed|Bus "
+            r"error.*|Segmentation fault.*|Aborted.*|Out Of Memory)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:failed",
+        ("Exited with exit code",),
+        (r"srun: error: (?P<node>[\w.-]+): tasks? (?P<task>[\d,\[\]-]+): Exited with exit code " r"(?P<exitcode>\d+)"),
+        on_job,
+    ),
+)
+
+_RAS = r"\bRAS (?P<component>\w+) (?P<severity>\w+) "
+RAS_PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "network:timeout",
+        ("RAS ",),
+        _RAS + (rf"(?P<reason>.*(?:socket to (?P<peer>[\d.]+:\d+)).*(?:{_NET_REASONS}|Link has been " rf"severed).*)"),
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "network:timeout",
+        ("RAS ",),
+        _RAS
+        + (
+            r"(?P<reason>ciod: (?:failed to read message prefix|Error (?:reading|writing) message "
+            r"prefix).*|.*(?:torus|tree) (?:receiver|sender|link).*error.*|.*[Ll]ink (?:failed"
+            r"|error).*)"
+        ),
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "lustre:mount_failed",
+        ("RAS ",),
+        _RAS + r"Lustre mount FAILED : (?P<client>\S+) : (?:\w+ )?(?P<server>\S+)",
+        on_storage,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("RAS ",),
+        _RAS
+        + (
+            r"(?P<reason>NFS [Mm]ount failed on (?P<server>[^\s,]+).*|ciod: LOGIN chdir\("
+            r"(?P<path>[^)]*)\) failed: Input/output error.*)"
+        ),
+        on_storage,
+        refine=lambda f: _refine_ras({**f, "server": f.get("server") or f.get("path") or "nfs"}),
+    ),
+    Pattern(
+        "job:failed",
+        ("RAS ",),
+        _RAS
+        + (
+            r"(?P<reason>ciod: (?:Error (?:loading|creating|opening)|LOGIN chdir|Missing or invalid"
+            r"|cpu \d+ at treeaddr).*|.*program image.*)"
+        ),
+        on_job,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "edac:uncorrected",
+        ("RAS ",),
+        _RAS + r"(?P<reason>.*(?:[Uu]ncorrectable|parity error(?!.*corrected)|ddr: redundant).*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        ("RAS ",),
+        _RAS + r"(?P<reason>.*(?:machine check|L3 major internal error|internal error).*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "edac:corrected",
+        ("RAS ",),
+        _RAS
+        + (
+            r"(?P<reason>.*(?:excessive soft failures|error\(s\) detected and corrected|parity "
+            r"error.*corrected|[Cc]orrectable).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "kernel:panic",
+        ("RAS ",),
+        _RAS + r"(?P<reason>rts panic.*|rts: kernel terminated.*|kernel panic.*|.*stopping execution.*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "kernel:interrupt",
+        ("RAS ",),
+        _RAS + (r"(?P<reason>(?:data|instruction) (?:TLB|storage|address).*|program interrupt.*" r"|.*interrupt\b.*)"),
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "ras:fatal",
+        ("RAS ",),
+        _RAS + r"(?P<reason>.*)",
+        on_node,
+        refine=lambda f: f if f["severity"] in ("FATAL", "FAILURE") else None,
+    ),
+)
+"""Lines of HPC reliability logs; tried before the kernel's own patterns, whose words they share."""
+
+PATTERNS: tuple[Pattern, ...] = (*_FABRIC, *_SLURM)
