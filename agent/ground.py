@@ -7,7 +7,7 @@ quotation passes; that is why an opinion never decides more than the fault, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.causality import find_causal_problem
@@ -32,9 +32,8 @@ _JOB = re.compile(r"\bjob\s*#?(\d+)\b", re.IGNORECASE)
 _LANES = re.compile(r"(?<!\w)x(\d+)\b|\b(\d+)x(?!\w)")
 _NAME_WITH_DIGIT = re.compile(r"(?<![\w.])(?=[\w.:/\-]*[A-Za-z_])(?=[\w.:/\-]*\d)[A-Za-z0-9_][\w.:/\-]*\w")
 _DOTTED = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?:[:/]\d+)?(?![\w.])")
-_COUNTED = re.compile(
-    r"\b(\d+|[a-z]+)\s+(?:\w+\s+)?(events?|lines?|entries|messages?|gpus?|nodes?|hosts?|jobs?|disks?|ranks?)\b"
-)
+# Plural only: "79 on gpu" and "3 in job" count nothing.
+_COUNTED = re.compile(r"\b(\d+|[a-z]+)\s+(events|lines|entries|messages|gpus|nodes|hosts|jobs|disks|ranks)\b")
 _NUMBER_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
                  "eleven": 11, "twelve": 12}  # fmt: skip
 _ADVICE = re.compile(
@@ -214,14 +213,19 @@ def _check_codes(text: str, ground: Ground) -> tuple[str, str]:
     rest = _XID.sub(" ", text)
     for pattern, kind in ((_GPU_INDEX, "gpu"), (_JOB, "job")):
         for match in pattern.finditer(rest):
-            names = {event.entity.name for event in ground.events if event.entity.kind == kind}
-            names |= {event.job for event in ground.events} if kind == "job" else set()
-            if match[1] not in names and not re.search(
-                rf"\b{kind}\S{{0,3}}\s*[#:/=]?\s*{match[1]}\b|/{match[1]}\b", ground.text
-            ):
+            if not _is_named(kind, match[1], ground):
                 return text, f"{match[0]} is not in {_spell(ground)}"
         rest = pattern.sub(" ", rest)
     return rest, ""
+
+
+def _is_named(kind: str, name: str, ground: Ground) -> bool:
+    names = {event.entity.name for event in ground.events if event.entity.kind == kind}
+    names |= {event.job for event in ground.events} if kind == "job" else set()
+    if name in names or re.search(rf"\b{kind}\S{{0,3}}\s*[#:/=]?\s*{name}\b|/{name}\b", ground.text):
+        return True
+    # A row of a table names its GPU by a bare number in its first column.
+    return not ground.from_log and bears_out(Quantity(float(name), 0), ground.numbers, unit_must_be_seen=False)
 
 
 def _check_names(text: str, ground: Ground) -> tuple[str, str]:
@@ -233,7 +237,8 @@ def _check_names(text: str, ground: Ground) -> tuple[str, str]:
             if not ground.holds(match[0]):
                 return text, f"{match[0]!r} is not in {_spell(ground)}"
         rest = pattern.sub(lambda match: match[0] if _is_quantity(match[0]) else " ", rest)
-    for word in re.findall(r"[\w.\-]*[A-Za-z][\w.\-]*", rest):
+    for found in re.findall(r"[\w.\-]*[A-Za-z][\w.\-]*", rest):
+        word = found.strip(".-")
         if word.lower() in ground.known_names and not ground.holds(word):
             return text, f"{word!r} is not in {_spell(ground)}"
     return rest, ""
@@ -245,21 +250,26 @@ def _is_quantity(token: str) -> bool:
 
 
 def _check_numbers(text: str, ground: Ground) -> tuple[str, str]:
-    counted = {match.span(1): match for match in _COUNTED.finditer(text.lower())}
-    for claimed in parse_quantities(text):
-        match = counted.get((claimed.start, claimed.end))
-        if match and _count_nouns(match[2], ground) == claimed.value:
+    counted = {match.span(1): match[2] for match in _COUNTED.finditer(text.lower())}
+    for claimed in _read_claimed(text):
+        noun = counted.get((claimed.start, claimed.end), "")
+        if noun and _count_nouns(noun, ground) == claimed.value:
             continue
+        if noun in ("gpus", "nodes", "hosts", "jobs", "disks", "ranks"):
+            # The number of a rank is no count of ranks: only the evidence's own "8 GPUs" bears "8 GPUs" out.
+            if re.search(rf"(?<![\w.]){claimed.value:.0f}\s+{noun}\b", ground.text):
+                continue
+            return text, f"'{claimed.text} {noun}' is not in {_spell(ground)}"
         if not bears_out(claimed, ground.numbers, unit_must_be_seen=ground.from_log):
-            return text, f"{claimed.text} is not in {_spell(ground)}"
-    for match in re.finditer(r"\b[a-z]+\b", text.lower()):
-        number = _NUMBER_WORDS.get(match[0])
-        noun = counted.get(match.span())
-        if number is None or (noun and _count_nouns(noun[2], ground) == number):
-            continue
-        if not bears_out(Quantity(float(number), 0), ground.numbers, unit_must_be_seen=False):
-            return text, f"{match[0]!r} is not in {_spell(ground)}"
+            return text, f"{claimed.text!r} is not in {_spell(ground)}"
     return text, ""
+
+
+def _read_claimed(text: str) -> Iterator[Quantity]:
+    yield from parse_quantities(text)
+    for match in re.finditer(r"\b[a-z]+\b", text.lower()):
+        if match[0] in _NUMBER_WORDS:
+            yield Quantity(float(_NUMBER_WORDS[match[0]]), 0, text=match[0], start=match.start(), end=match.end())
 
 
 def _count_nouns(noun: str, ground: Ground) -> int:

@@ -127,8 +127,10 @@ def _lift_bare_json(draft: Draft, schemas: Mapping[str, Mapping[str, Any]]) -> D
     if draft.calls or '"name"' not in draft.text:
         return draft
     fenced = [match[1] for match in _FENCE.finditer(draft.text)]
-    found = [_read_call(text, schemas) for text in fenced or [_cut_object(draft.text)]]
-    return _with_calls(draft, found, "leaked_json_call")
+    bare = _cut_object(draft.text)
+    found = [_read_call(text, schemas) for text in fenced or [bare]]
+    lifted = _with_calls(draft, found, "leaked_json_call")
+    return lifted if lifted is draft else replace(lifted, text=lifted.text.replace(bare, "").strip())
 
 
 def _fix_names(draft: Draft, schemas: Mapping[str, Mapping[str, Any]]) -> Draft:

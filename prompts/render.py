@@ -13,7 +13,7 @@ PROMPT_DIR = Path(__file__).parent
 MAX_DATA_CHARACTERS = 300
 HARMLESS_BRACKET = "\u2039"  # looks like "<", opens nothing
 # Whatever could open or close a tag or a chat token: "</evidence>", "<tool_call>", "<|im_end|>".
-_TAG_START = re.compile(r"<(?=\s*[/|!?\w])")
+_TAG_START = re.compile(r"<(?=\s*[/|!?A-Za-z_])")
 
 
 def render_prompt(name: str, **values: object) -> str:
