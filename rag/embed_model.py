@@ -67,7 +67,7 @@ class OnnxEmbedder:
         runtime = _import("onnxruntime", path.parent)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 2
-        errors = (RuntimeError, ValueError, OSError, *_find_runtime_errors(path.parent))
+        errors = _find_runtime_errors(path.parent)
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except errors as error:
@@ -239,7 +239,8 @@ def _find_runtime_errors(folder: Path) -> tuple[type[Exception], ...]:
     """Find what onnxruntime raises for a file that it cannot load; its classes have no base of their own."""
     state = _import("onnxruntime.capi.onnxruntime_pybind11_state", folder)
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-    return tuple(getattr(state, name) for name in names if hasattr(state, name))
+    own: list[type[Exception]] = [getattr(state, name) for name in names if hasattr(state, name)]
+    return (RuntimeError, ValueError, OSError, *own)
 
 
 def _import(name: str, folder: Path) -> ModuleType:

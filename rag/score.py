@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,15 @@ def score_retrieval(library: Library, rows: Sequence[Question]) -> dict[str, Ret
     """Ask every question in every mode: hybrid, dense alone, BM25 alone."""
     library.search("warm up", limit=1)
     return {mode: _build_score([_ask(library, row, mode) for row in rows]) for mode in MODES}
+
+
+def render_scores(scores: Mapping[str, RetrievalScore]) -> str:
+    """Render one line for each mode, for a bench or a log."""
+    return "\n".join(
+        f"{mode:7} hit@1 {s.hit_at_1:.3f}  hit@3 {s.hit_at_3:.3f}  MRR {s.mean_reciprocal_rank:.3f}"
+        f"  n {s.questions}  median {s.median_milliseconds:.1f} ms"
+        for mode, s in scores.items()
+    )
 
 
 def _ask(library: Library, row: Question, mode: Mode) -> tuple[int | None, float]:

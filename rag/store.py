@@ -118,16 +118,6 @@ class VectorStore:
         distances = found["distances"] or [[]]
         return [(chunk_id, 1.0 - distance) for chunk_id, distance in zip(found["ids"][0], distances[0], strict=True)]
 
-    def remove_siblings(self, prefix: str) -> None:
-        """Delete the collections whose name starts like this one's up to `prefix`, but for this one."""
-        stem = _build_collection_name(prefix, exact=False)
-        with _seam():
-            self._open()
-            assert self._client is not None
-            for collection in self._client.list_collections():
-                if collection.name.startswith(stem) and collection.name != self.name:
-                    self._client.delete_collection(collection.name)
-
     def reset(self) -> None:
         """Throw the files away and start with an empty folder."""
         from chromadb.api.shared_system_client import SharedSystemClient
@@ -211,10 +201,10 @@ def _wait_for_lock(descriptor: int, path: Path) -> None:
             time.sleep(0.05)
 
 
-def _build_collection_name(identity: str, *, exact: bool = True) -> str:
+def _build_collection_name(identity: str) -> str:
     """Spell an identity as Chroma allows it; what had to be changed is told apart by a digest."""
     plain = re.sub(r"[^a-zA-Z0-9-]+", "-", identity)[:80].strip("-")
-    if exact and plain != identity:
+    if plain != identity:
         plain = f"{plain}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     return f"runbooks-{plain}"
 
