@@ -1,10 +1,10 @@
 """Disks that are saturated, and the guest that saturates them.
 
-A device is saturated where utilisation, queue and await are high *together*. Utilisation alone only says that at least one
-request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms serves many at once and is not saturated.
-A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds, in two of
-three measures (bytes, requests, waiting requests). All thresholds are guesses: utilisation 0.9; a queue of 2; an await of
-20 ms (a disk arm's worst seek and turn), 5 ms on NVMe.
+A device is saturated where utilisation, queue and await are high *together*. Utilisation alone only says that at least
+one request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms serves many at once and is not
+saturated. A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds,
+in two of three measures (bytes, requests, waiting requests). All thresholds are guesses: utilisation 0.9; a queue of 2;
+an await of 20 ms (a disk arm's worst seek and turn), 5 ms on NVMe.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Flags of a GPU that settle a matter by themselves: row remapping, retired pages, uncorrected errors, asked-for recovery.
+"""Flags of a GPU that settle a matter by themselves: row remapping, retired pages, errors, what the driver asks for.
 
 Source of the meanings: NVIDIA's GPU memory error management guide (row remapping, page retirement) and the NVML API
 reference (recovery action: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset). No threshold is a guess here:

@@ -1,9 +1,9 @@
 """Clocks of a GPU that are held down by heat or power.
 
 Bits of NVML's clock event reasons: 0x8 HW slowdown, 0x20 SW thermal, 0x40 HW thermal, 0x80 HW power brake. Idle (0x1),
-application clocks (0x2), SW power cap (0x4), sync boost (0x10) and display (0x100) are how a GPU works. The SW thermal bit
-counts only while the GPU works. Guesses: a GPU works above 0.1 utilisation; a limit below 0.7 of the built one is low,
-unless half of the node's GPUs have it; 90 °C without a known slowdown temperature is hot.
+application clocks (0x2), SW power cap (0x4), sync boost (0x10) and display (0x100) are how a GPU works. The SW thermal
+bit counts only while the GPU works. Guesses: a GPU works above 0.1 utilisation; a limit below 0.7 of the built one is
+low, unless half of the node's GPUs have it; 90 °C without a known slowdown temperature is hot.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a drive says of itself: self-assessment, critical warning, spare, wear, media errors, interface errors.
 
-Meanings: NVMe base specification (critical warning bits, available spare below its threshold, percentage used, which may
-pass 100) and ATA SMART. Any media error is one too many for a drive of a compute node. Guesses: wear from 1.0 on is worn
-out but still at work (score 1.0 there), 10 reallocated sectors or 100 interface errors are worth a word.
+Meanings: NVMe base specification (critical warning bits, available spare below its threshold, percentage used, which
+may pass 100) and ATA SMART. Any media error is one too many for a drive of a compute node. Guesses: wear from 1.0 on is
+worn out but still at work (score 1.0 there), 10 reallocated sectors or 100 interface errors are worth a word.
 """
 
 from __future__ import annotations

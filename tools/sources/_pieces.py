@@ -65,13 +65,16 @@ class Pieces:
             EvidenceNotFound: A named path does not exist.
         """
         pieces: list[Piece] = []
+        names = [path.name for path in paths]
         for path in paths:
+            # Two files of one name must not share a label: a quote has to say which one it is from.
+            label = path.name if names.count(path.name) == 1 else str(path)
             if str(path) == STDIN_LABEL:
                 pieces += self._spool(stdin)
             elif path.is_dir():
-                pieces += self._walk(path, path, "")
+                pieces += self._walk(path, path, "" if len(paths) == 1 else f"{label}/")
             elif path.exists():
-                pieces += self._open(path, path.name, path.parent)
+                pieces += self._open(path, label, path.parent)
             elif path.is_symlink():
                 raise EvidenceNotFound(f"{path} is a link to nothing.", fix=f"readlink -f {path}")
             else:
