@@ -15,6 +15,8 @@ from tools.types import Line
 
 MAX_LINE_BYTES = 64 * 1024
 """Longest line that is kept: longer than any kernel line (the ring buffer's records end at about 8 KiB)."""
+BLOCK_BYTES = 1 << 20
+"""Size of a block: large enough that work per block does not count, small enough to stay in the cache."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\ufeff"
 
@@ -65,15 +67,30 @@ class FileDocument:
             EvidenceNotFound: The file does not exist (any more).
             EvidenceUnreadable: No right to read it, or damaged gzip data (after the lines that could be read).
         """
-        try:
-            with _open(self.path) as stream:
-                yield from decode_lines(_cut_lines(stream))
-        except FileNotFoundError:
-            raise EvidenceNotFound(f"{self.label} does not exist.", fix=f"ls -l {self.path.parent}") from None
-        except PermissionError:
-            raise EvidenceUnreadable(f"No right to read {self.label}.", fix=f"sudo chmod a+r {self.path}") from None
-        except (EOFError, zlib.error, OSError) as error:
-            raise EvidenceUnreadable(f"{self.label} cannot be read: {error}.", fix=f"gzip -t {self.path}") from None
+        with _mapped_errors(self.label, self.path), _open(self.path) as stream:
+            yield from decode_lines(_cut_lines(stream))
+
+    def blocks(self) -> Iterator[bytes]:
+        """Stream the raw bytes in blocks of whole lines, about 1 MiB each: the fast path of log parsers.
+
+        Raises:
+            EvidenceNotFound: The file does not exist (any more).
+            EvidenceUnreadable: No right to read it, or damaged gzip data (after the blocks that could be read).
+        """
+        with _mapped_errors(self.label, self.path), _open(self.path) as stream:
+            yield from _cut_blocks(stream)
+
+
+@contextmanager
+def _mapped_errors(label: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise EvidenceNotFound(f"{label} does not exist.", fix=f"ls -l {path.parent}") from None
+    except PermissionError:
+        raise EvidenceUnreadable(f"No right to read {label}.", fix=f"sudo chmod a+r {path}") from None
+    except (EOFError, zlib.error, OSError) as error:
+        raise EvidenceUnreadable(f"{label} cannot be read: {error}.", fix=f"gzip -t {path}") from None
 
 
 def decode_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
@@ -99,3 +116,21 @@ def _cut_lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield piece
         while not piece.endswith(b"\n") and (piece := stream.readline(MAX_LINE_BYTES)):
             pass
+
+
+def _cut_blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    carry = b""
+    while piece := stream.read(BLOCK_BYTES):
+        piece = carry + piece
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield piece[:end]
+        carry = piece[end:]
+        if len(carry) > BLOCK_BYTES:
+            # As above: of a line without an end only the head is kept.
+            yield carry[:MAX_LINE_BYTES] + b"\n"
+            while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            carry = b""
+    if carry:
+        yield carry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tools.parsers._kernel_forms import MONTHS, Head, guess_year, local_moment, wall_seconds
 from tools.parsers._patterns import Fields
@@ -87,7 +87,7 @@ _Step = tuple[Head, Fields, str]
 def _cut(head: Head, match: re.Match[str], moment: Moment = NO_MOMENT) -> Head:
     # The collector's own time and zone are surer than a program's wall clock without zone.
     kept = head.moment if head.moment.seconds is not None else moment
-    return replace(head, text=head.text[match.end() :], moment=kept)
+    return head._replace(text=head.text[match.end() :], moment=kept)
 
 
 def _read_rank(head: Head) -> _Step | None:
@@ -113,8 +113,11 @@ def _read_nccl(head: Head) -> _Step | None:
     match = _NCCL.match(head.text)
     if match is None:
         return None
-    named = replace(_cut(head, match), node=match["host"])
-    return named, {"pid": match["pid"], "gpu_index": match["gpu_index"]}, "nccl"
+    return (
+        _cut(head, match)._replace(node=match["host"]),
+        {"pid": match["pid"], "gpu_index": match["gpu_index"]},
+        "nccl",
+    )
 
 
 def _read_stamp(head: Head) -> _Step | None:

@@ -8,10 +8,10 @@ short-full, short-monotonic, short-unix, json), CRI and Docker prefixes, `grep` 
 from __future__ import annotations
 
 import re
-from calendar import timegm
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -24,8 +24,7 @@ MONTHS = {
 DAY_SECONDS = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What stands before the message of a line.
 
     Attributes:
@@ -115,7 +114,7 @@ def strip_decoration(raw: str) -> tuple[str, str]:
         The line, and the host that a ``pdsh`` prefix names (empty for none).
     """
     text = _ANSI.sub("", raw) if "\x1b" in raw else raw
-    text = text.rstrip("\r\n \t")
+    text = text.rstrip("\r\n \t").removeprefix("\ufeff")
     if text[:1] in ">|":
         text = _QUOTED.sub("", text)
     text = _NUMBERED.sub("", _GREP.sub("", text)) if text[:1] not in "[<" or text.startswith("[pod/") else text
@@ -131,8 +130,8 @@ def split_head(raw: str) -> Head:
         text = text[in_container.end() :]
     head = _split_json(text) if text[:1] == "{" else _split_plain(text)
     if node and not head.node:
-        head = replace(head, node=node)
-    return replace(head, writer="user") if in_container else head
+        head = head._replace(node=node)
+    return head._replace(writer="user") if in_container else head
 
 
 def _split_plain(text: str) -> Head:
@@ -145,7 +144,7 @@ def _split_plain(text: str) -> Head:
         match = regex.match(text)
         if match is not None:
             head = read(match, text[match.end() :])
-            return _settle_writer(replace(head, form=form), facility)
+            return _settle_writer(head._replace(form=form), facility)
     return _settle_writer(_split_bare(text), facility)
 
 
@@ -153,8 +152,8 @@ def _settle_writer(head: Head, facility: str) -> Head:
     # Only facility 0 is the kernel's own; /dev/kmsg and logger -t kernel carry another one.
     if facility:
         form = head.form or "columns"
-        return replace(head, form=form, writer="kernel" if facility == "kern" and not _is_user(head) else "user")
-    return replace(head, writer="user") if head.writer == "kernel" and _is_user(head) else head
+        return head._replace(form=form, writer="kernel" if facility == "kern" and not _is_user(head) else "user")
+    return head._replace(writer="user") if head.writer == "kernel" and _is_user(head) else head
 
 
 def _is_user(head: Head) -> bool:
@@ -186,22 +185,27 @@ def _tagged(host: str, tag: str, text: str, moment: Moment) -> Head:
 
 def wall_seconds(date: tuple[int, int, int], clock: str, fraction: str | None) -> float | None:
     """Seconds of a wall clock time read as if it were UTC; None where no calendar has that day or hour."""
-    hour, minute, second = (int(part) for part in clock.split(":"))
+    day = _day_seconds(*date)
+    hour, minute, second = int(clock[:2]), int(clock[3:5]), int(clock[6:8])
+    if day is None or hour > 23 or minute > 59 or second > 60:
+        return None
+    return day + hour * 3600 + minute * 60 + second + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+@lru_cache(maxsize=1024)
+def _day_seconds(year: int, month: int, day: int) -> float | None:
     try:
-        day = datetime(*date, hour, minute, min(second, 59), tzinfo=UTC)
+        return datetime(year, month, day, tzinfo=UTC).timestamp()
     except ValueError:
         return None
-    return timegm(day.timetuple()) + (float(f"0.{fraction}") if fraction else 0.0)
 
 
+@lru_cache(maxsize=512)
 def guess_year(month: int, day: int) -> int:
     """The latest year in which a day without a year is not in the future (one day is granted for zones)."""
     now = datetime.now(UTC)
-    try:
-        when = datetime(now.year, month, day, tzinfo=UTC)
-    except ValueError:
-        return now.year
-    return now.year if when.timestamp() <= now.timestamp() + DAY_SECONDS else now.year - 1
+    when = _day_seconds(now.year, month, day)
+    return now.year if when is None or when <= now.timestamp() + DAY_SECONDS else now.year - 1
 
 
 def local_moment(month: str, day: str, year: str | None, clock: str, fraction: str | None) -> Moment:
@@ -264,7 +268,7 @@ def _read_rfc5424(match: re.Match[str], rest: str) -> Head:
     moment = iso_moment(match) if match["date"] else NO_MOMENT
     head = _tagged(match["host"].strip("-"), match["app"], rest.removeprefix("\ufeff"), moment)
     kernel = head.writer == "kernel" and int(match["priority"]) >> 3 == 0
-    return replace(head, writer="kernel" if kernel else "user")
+    return head._replace(writer="kernel" if kernel else "user")
 
 
 def _read_iso(match: re.Match[str], rest: str) -> Head:
@@ -272,7 +276,7 @@ def _read_iso(match: re.Match[str], rest: str) -> Head:
     if match["point"] == "," and match["gap"] == "T":
         return Head(rest, moment=moment, writer="kernel")
     head = _split_tagged(rest, moment, strict=True)
-    return head if head.tag else replace(head, writer="unknown" if match["gap"] == "T" else "user")
+    return head if head.tag else head._replace(writer="unknown" if match["gap"] == "T" else "user")
 
 
 def _read_rfc3164(match: re.Match[str], rest: str) -> Head:
@@ -325,7 +329,7 @@ def _split_json(text: str) -> Head:
     if isinstance(record.get("MESSAGE"), str):
         return _read_journal(record)
     if isinstance(record.get("log"), str):
-        return replace(_split_plain(record["log"].rstrip("\n")), form="docker", writer="user")
+        return _split_plain(record["log"].rstrip("\n"))._replace(form="docker", writer="user")
     return Head(text)
 
 
@@ -334,6 +338,6 @@ def _read_journal(record: dict[str, object]) -> Head:
     moment = Moment("utc", int(stamp) / 1e6) if stamp.isdigit() and len(stamp) < 18 else NO_MOMENT
     host = str(record.get("_HOSTNAME", ""))
     if record.get("_TRANSPORT") == "kernel":
-        return replace(_tagged(host, "kernel", message, moment), form="journal json")
+        return _tagged(host, "kernel", message, moment)._replace(form="journal json")
     tag = str(record.get("SYSLOG_IDENTIFIER", "") or "user")
-    return replace(_tagged(host, tag, message, moment), form="journal json", writer="user")
+    return _tagged(host, tag, message, moment)._replace(form="journal json", writer="user")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from tools.document import MAX_LINE_BYTES
 from tools.entities import make_gpu, normalise_pci
 from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
 from tools.parsers import (
@@ -118,8 +119,8 @@ class LogReader:
         for start, end, rows in self._table.scan(block):
             number += block.count(b"\n", counted_to, start)
             counted_to = start
-            raw = block[start:end].decode("utf-8", errors="replace")
-            if self._read_line(number, raw, rows):
+            raw = block[start : min(end, start + MAX_LINE_BYTES)].decode("utf-8", errors="replace")
+            if (raw[:1] == "{" or self._table.may_match(raw, rows)) and self._read_line(number, raw, rows):
                 understood.add(start)
         return understood
 
@@ -173,7 +174,7 @@ class LogReader:
                 found.fields["pci"] = pci
         if self._job and head.writer != "kernel":
             found.fields.setdefault("job", self._job)
-        text = neutralise(raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS])
+        text = raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS]
         entity = found.pattern.entity(node, found.fields)
         draft = Draft(number, found.code, entity, text, head.moment, head.writer, found.pattern, node, found.fields)
         self._recent.append(draft)
@@ -209,7 +210,7 @@ class LogReader:
                 kept.last.fields["count"] = str(kept.folded)
                 drafts.append(kept.last)
         for draft in sorted(drafts, key=lambda d: d.number):
-            quote = Quote(self._document.label, draft.number, draft.text)
+            quote = Quote(self._document.label, draft.number, _clean(draft.text))
             yield Event(draft.moment, draft.entity, draft.code, quote, draft.fields, draft.writer)
 
     # Counting -------------------------------------------------------------------------------------------------------
@@ -247,6 +248,10 @@ def is_understood(text: str) -> bool:
         return True
     head = split_head(text)
     return bool(head.form) or bool(read_app_head(head).form) or bool(_host_patterns.STACK_LINE.match(head.text))
+
+
+def _clean(text: str) -> str:
+    return text if text.isprintable() else neutralise(text)
 
 
 def _conflicts(known: Fields, new: Fields) -> bool:

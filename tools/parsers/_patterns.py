@@ -64,6 +64,8 @@ class PatternTable:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._patterns = tuple(patterns)
         self._compiled: list[re.Pattern[str] | None] = [None] * len(self._patterns)
+        # An expression that is tied to the start of the message says nothing about the raw line.
+        self._anchored = tuple("^" in p.regex.replace("[^", "") for p in self._patterns)
         literals = list(dict.fromkeys(literal for p in self._patterns for literal in p.literals))
         self._rows_of = [
             tuple(i for i, p in enumerate(self._patterns) if literal in p.literals) for literal in literals
@@ -90,6 +92,10 @@ class PatternTable:
             rows.update(self._rows_of[literal])
         if rows:
             yield start, end, tuple(sorted(rows))
+
+    def may_match(self, raw: str, rows: Iterable[int]) -> bool:
+        """Say whether a raw line, head and all, is worth a closer look: most hits of a literal are not."""
+        return any(self._anchored[row] or self._regex(row).search(raw) for row in rows)
 
     def match(self, text: str, rows: Iterable[int]) -> Match | None:
         """Try rows on a text in order; the first that matches wins."""

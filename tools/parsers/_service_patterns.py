@@ -127,7 +127,7 @@ _SLURM = (
         (
             r"(?P<reason>(?:STEPD TERMINATED.*)?JOB NOT ENDING WITH SIGNALS|[Kk]ill task failed|"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|hung).*|launch failed requeued.*|has low "
-            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd): fatal: .*|Unable to "
+            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|Unable to "
             r"register.*)"
         ),
         on_node,
