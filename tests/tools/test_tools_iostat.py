@@ -8,7 +8,10 @@ from tools.document import TextDocument
 from tools.parsers import iostat
 
 SYSTEM = "Linux 5.15.0-91-generic (hv-12) \t03/04/2026 \t_x86_64_\t(64 CPU)\n\n"
-CPU = "avg-cpu:  %user   %nice %system %iowait  %steal   %idle\n           3.12    0.00    1.48   30.18    0.01   65.21\n\n"
+CPU = (
+    "avg-cpu:  %user   %nice %system %iowait  %steal   %idle\n"
+    "           3.12    0.00    1.48   30.18    0.01   65.21\n\n"
+)
 NEW = (
     "Device            r/s     rkB/s   rrqm/s  %rrqm r_await rareq-sz     w/s     wkB/s   wrqm/s  %wrqm w_await "
     "wareq-sz  aqu-sz  %util\n"

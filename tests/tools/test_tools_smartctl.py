@@ -177,8 +177,22 @@ json_values = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["device", "name", "smart_status", "passed", "local_time", "time_t", "table", "id", "raw", "value"]
-                + ["ata_smart_attributes", "nvme_smart_health_information_log", "media_errors", "serial_number"]
+                [
+                    "device",
+                    "name",
+                    "smart_status",
+                    "passed",
+                    "local_time",
+                    "time_t",
+                    "table",
+                    "id",
+                    "raw",
+                    "value",
+                    "ata_smart_attributes",
+                    "nvme_smart_health_information_log",
+                    "media_errors",
+                    "serial_number",
+                ]
             ),
             inner,
             max_size=4,

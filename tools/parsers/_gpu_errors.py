@@ -34,7 +34,7 @@ _TEXTS = tuple(
         (r"Failed to initialize NVML:\s*(?:Unknown Error|GPU access blocked)", "driver:nvml_failed"),
         (r"^\W*No devices were found\W*$", "gpu:no_devices"),
         (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom_corrupted"),
-        (rf"GPU\s*{_PCI}?.{{0,40}}(?:is lost|fallen off the bus)", "gpu:lost"),
+        (rf"GPU\s*{_PCI}?\W{{0,4}}(?:GPU )?is lost", "gpu:lost"),
     )
 )
 _RIGHTS = re.compile(r"Insufficient Permissions", re.IGNORECASE)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tools.types import Coverage, Document, Event, Facts, Parsed, Parser, Unread, merge_facts
+from tools.types import Coverage, Document, Event, Facts, Parsed, Parser, Unread
 
 JUMP_SECONDS = 1.0
 """Lines of several processors reach a log out of order by milliseconds; a second back is the clock (a guess)."""
@@ -15,15 +15,16 @@ _SHOWN_CHARACTERS = 120
 def read_stretch(document: Document, parsers: Sequence[Parser]) -> Facts:
     """Read a text with the best parser, and what others know of its lines too.
 
-    The same line and code told by two parsers is one event.
+    A line that the best parser made an event of is left to it.
     """
     if not parsers:
         return Facts(coverage=(_unknown_form(document),))
     results = [(parser, parser.parse(document)) for parser in parsers]
     best, first = results[0]
     extra = [parsed for _, parsed in results[1:] if parsed.facts.events or parsed.facts.windows or parsed.facts.links]
-    facts = merge_facts([first.facts, *(replace(parsed.facts, coverage=()) for parsed in extra)])
-    facts = replace(facts, events=tuple(_drop_twins(facts.events)))
+    facts = first.facts
+    for parsed in extra:
+        facts = facts + replace(parsed.facts, coverage=(), events=tuple(_drop_told(parsed.facts.events, facts.events)))
     unread = min((parsed.unread for parsed in [first, *extra]), key=lambda count: count.unread)
     return replace(facts, coverage=(*facts.coverage, *_rate(document, best, first, unread)))
 
@@ -56,13 +57,9 @@ def _unknown_form(document: Document) -> Coverage:
     return Coverage(document.label, "input", "missing", reason, "daytwo triage --help")
 
 
-def _drop_twins(events: Iterable[Event]) -> Iterable[Event]:
-    seen: set[tuple[str, int | None, str]] = set()
-    for event in events:
-        key = (event.quote.source, event.quote.line, event.code)
-        if event.quote.line is None or key not in seen:
-            seen.add(key)
-            yield event
+def _drop_told(events: Iterable[Event], told: Iterable[Event]) -> Iterator[Event]:
+    lines = {(event.quote.source, event.quote.line) for event in told}
+    return (event for event in events if (event.quote.source, event.quote.line) not in lines)
 
 
 def note_clock_jumps(facts: Facts) -> Facts:
