@@ -39,7 +39,7 @@ def triage(facts: Facts, *, site: SitePolicy, now: datetime, investigator: Inves
         CoverageRow(entity=row.entity, domain=row.domain, status=row.status, reason=row.reason, fix=row.fix)
         for row in facts.coverage
     ]
-    return TriageReport(schema="daytwo.triage/1", verdicts=verdicts, coverage=coverage)
+    return TriageReport(verdicts=verdicts, coverage=coverage)
 
 
 def exit_code(report: TriageReport) -> int:
