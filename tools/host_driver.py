@@ -14,7 +14,7 @@ GPUs                   answers, lists none    ``gpu:no_devices``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tools.entities import normalise_pci, same_node
 from tools.host_bus import PciGpu, is_driver_loaded, read_driver_gpus, read_pci_gpus
@@ -75,10 +75,21 @@ def read_gpu_facts(
     """
     report = read_gpus(timeout_seconds=timeout_seconds)
     expected = next((entry.gpus for entry in find_entries(inventory, node)), None)
-    host = _Host(node, read_pci_gpus(paths), is_driver_loaded(paths), expected, report)
+    in_driver = read_driver_gpus(paths)
+    host = _Host(node, read_pci_gpus(paths), is_driver_loaded(paths), expected, _fill_address(report, in_driver))
     if report.state == "ok" and report.gpus:
-        return build_gpu_facts(report, node=node) + _find_unlisted(host, read_driver_gpus(paths))
+        return build_gpu_facts(host.report, node=node) + _find_unlisted(host, in_driver)
     return _judge_silence(host)
+
+
+def _fill_address(report: NvmlReport, in_driver: frozenset[str]) -> NvmlReport:
+    """Give the one GPU that NVML could not open the one address that is left, so that log lines find it."""
+    left = in_driver - {normalise_pci(gpu.pci) for gpu in report.gpus if gpu.pci}
+    nameless = [gpu for gpu in report.gpus if not gpu.pci]
+    if len(left) != 1 or len(nameless) != 1:
+        return report
+    (address,) = left
+    return replace(report, gpus=tuple(gpu if gpu.pci else replace(gpu, pci=address) for gpu in report.gpus))
 
 
 def find_entries(inventory: Sequence[Inventory], node: str) -> tuple[Inventory, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ PROGRAM_SECONDS = 20.0
 """Longest wait for dmesg or journalctl; a journal of a long boot takes seconds (a guess)."""
 MAX_JOURNAL_LINES = 200_000
 _RECORD_BYTES = 8192  # one record of /dev/kmsg at most: CONSOLE_EXT_LOG_MAX of the kernel
+_RECORD = re.compile(r"(?P<priority>\d+),(?P<number>\d+),(?P<microseconds>\d+),[^;]*;(?P<text>.*)", re.DOTALL)
 _FIX_RIGHT = "run as root, or: sysctl kernel.dmesg_restrict=0"
 
 _Opened = tuple[Document, str]  # a document, and what it lacks
@@ -65,17 +67,26 @@ def _parse(opened: _Opened, entity: str, paths: HostPaths, since: float | None) 
 
 def _open_ring(node: str, paths: HostPaths) -> _Opened | None:
     """Open the ring buffer; where it has lost its beginning and a journal has the whole boot, the journal instead."""
-    text = "\n".join(_read_records(paths.kmsg))
-    if not text:
+    records = list(_read_records(paths.kmsg))
+    if not records:
         return None
-    first = text.split(",", 2)
-    lost = int(first[1]) if len(first) > 2 and first[1].isdigit() else 0
+    first = _RECORD.match(records[0])
+    lost = int(first["number"]) if first else 0
     if lost:
         journal = _try_journal(node, paths)
         if journal is not None:
             return journal
     lack = f"the ring buffer no longer holds its first {lost} records" if lost else ""
-    return TextDocument(str(paths.kmsg), node, text), lack
+    return TextDocument(str(paths.kmsg), node, "\n".join(map(_spell_record, records))), lack
+
+
+def _spell_record(record: str) -> str:
+    """Spell a record as ``dmesg --raw`` does, which people know; the priority tells who wrote it."""
+    match = _RECORD.match(record)
+    if match is None:
+        return record
+    seconds, microseconds = divmod(int(match["microseconds"]), 1_000_000)
+    return f"<{match['priority']}>[{seconds:5d}.{microseconds:06d}] {match['text']}"
 
 
 def _read_records(path: Path) -> Iterator[str]:
@@ -106,8 +117,8 @@ def _read_records(path: Path) -> Iterator[str]:
 def _open_dmesg(node: str, paths: HostPaths) -> _Opened | None:
     if not paths.is_live:
         return None
-    result = expect_success(run_command(["dmesg"], timeout_seconds=PROGRAM_SECONDS))
-    return (TextDocument("dmesg", node, result.stdout), "") if result.stdout.strip() else None
+    result = expect_success(run_command(["dmesg", "--raw"], timeout_seconds=PROGRAM_SECONDS))
+    return (TextDocument(result.command, node, result.stdout), "") if result.stdout.strip() else None
 
 
 def _open_journal(node: str, paths: HostPaths) -> _Opened | None:

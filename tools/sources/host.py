@@ -1,4 +1,4 @@
-"""This machine, live: NVML, disks, kernel log, network."""
+"""This machine, live: NVML, disks and their health, kernel log and kernel state, network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tools.host_driver import find_entries, read_gpu_facts
 from tools.host_log import read_kernel_log_facts
 from tools.host_network import read_network_facts
 from tools.host_paths import HostPaths
+from tools.host_smart import read_smart_facts
+from tools.host_state import read_state_facts
 from tools.types import Entity, Facts, Inventory, merge_facts
 
 
@@ -48,7 +50,14 @@ class HostSource:
 
     def read_facts(self) -> Facts:
         """Read all parts side by side; what could not be read is in the coverage, never raised."""
-        parts: tuple[Callable[[], Facts], ...] = (self._read_gpus, self._read_log, self._read_disks, self._read_network)
+        parts: tuple[Callable[[], Facts], ...] = (
+            self._read_gpus,
+            self._read_log,
+            self._read_disks,
+            self._read_network,
+            lambda: read_smart_facts(node=self._node, paths=self._paths),
+            lambda: read_state_facts(node=self._node, paths=self._paths),
+        )
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             read = list(pool.map(lambda part: part(), parts))
         node = Entity("node", self._node)
