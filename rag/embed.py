@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from collections import Counter, defaultdict
@@ -84,9 +85,8 @@ class BuiltinEmbedder:
     teaches, how rare a feature is, weighs the *question*: squared, as it would count on both sides.
     """
 
-    identity = f"builtin-2-{DIMENSIONS}"
-
     def __init__(self) -> None:
+        self.identity = f"builtin-{DIMENSIONS}-{_hash_own_code()}"
         self._rarity: Mapping[str, float] | None = None
 
     def learn(self, texts: Sequence[str]) -> None:
@@ -115,6 +115,14 @@ class BuiltinEmbedder:
         _add_features(vector[0], features, self._rarity)
         result: NDArray[np.float32] = _normalise(vector)[0]
         return result
+
+
+@cache
+def _hash_own_code() -> str:
+    """Hash the two files that decide what a vector is: nobody has to remember to raise a version."""
+    here = Path(__file__)
+    code = b"".join(path.read_bytes() for path in (here, here.with_name("words.py")))
+    return hashlib.sha256(code).hexdigest()[:12]
 
 
 def _count_features(terms: Sequence[str]) -> dict[str, float]:

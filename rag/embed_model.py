@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_TOKENS = 512
+MAX_TOKENS = 256
+"""What small sentence encoders were trained on; a section is seldom longer."""
+
 BATCH_PASSAGES = 32
+BATCH_ENCODER = 8
+"""Passages at once through an encoder on this machine: memory grows with it, speed on few cores does not."""
+
 ENDPOINT_TIMEOUT_SECONDS = 30.0
 _DTYPES = {"F32": "<f4", "F16": "<f2"}
 
@@ -67,6 +72,7 @@ class OnnxEmbedder:
         runtime = _import("onnxruntime", path.parent)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 2
+        options.enable_cpu_mem_arena = False
         errors = _find_runtime_errors(path.parent)
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -84,7 +90,7 @@ class OnnxEmbedder:
         """Embed passages in batches."""
         import numpy as np
 
-        parts = [self._embed(texts[i : i + BATCH_PASSAGES]) for i in range(0, len(texts), BATCH_PASSAGES)]
+        parts = [self._embed(texts[i : i + BATCH_ENCODER]) for i in range(0, len(texts), BATCH_ENCODER)]
         return np.concatenate(parts)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ class Library:
         start = time.perf_counter()
         chunks = [chunk for book in self.runbooks() for chunk in build_chunks(book)]
         with self._store.lock():
-            plan = self._with_rebuild(lambda: self._write(chunks), lambda: self._write(chunks))
+            plan = self._write_or_rebuild(chunks)
         self._indexed = True
         self._retriever = None
         return IndexReport(plan.added, plan.changed, plan.removed, plan.unchanged, time.perf_counter() - start)
@@ -146,31 +146,49 @@ class Library:
         return self._retriever
 
     def _attempt(self, read: Callable[[], T]) -> T:
-        """Read from an index that is up to date; one that turns out broken is built anew, once."""
+        """Read from an index that is up to date; one that turns out broken is opened again, then built anew."""
+        from rag.store import StoreBroken
+
         if not self._indexed:
             self.index()
-
-        def rebuild_and_read() -> T:
-            self.index()
+        # Opening again is enough where another process replaced the files; only then are they thrown away.
+        for mend in (self._reopen, self._rebuild):
+            try:
+                return read()
+            except StoreBroken:
+                mend()
+        try:
             return read()
+        except StoreBroken as error:
+            raise self._unusable(error) from error
 
-        return self._with_rebuild(read, rebuild_and_read)
+    def _reopen(self) -> None:
+        self.close()
+        self.index()
 
-    def _with_rebuild(self, work: Callable[[], T], again: Callable[[], T]) -> T:
+    def _rebuild(self) -> None:
+        self.close()
+        with self._store.lock():
+            self._store.reset()
+        self.index()
+
+    def _write_or_rebuild(self, chunks: list[Chunk]) -> _Plan:
         from rag.store import StoreBroken
 
         try:
-            return work()
+            return self._write(chunks)
         except StoreBroken:
-            self._retriever = None
             self._store.reset()
         try:
-            return again()
+            return self._write(chunks)
         except StoreBroken as error:
-            raise IndexUnusable(
-                f"The index in {self._store.folder} is broken and could not be built anew: {error}.",
-                fix=f"rm -r {self._store.folder} && daytwo index",
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> IndexUnusable:
+        return IndexUnusable(
+            f"The index in {self._store.folder} is broken and could not be built anew: {error}.",
+            fix=f"rm -r {self._store.folder} && daytwo index",
+        )
 
     def _write(self, chunks: list[Chunk]) -> _Plan:
         plan = build_plan(chunks, self._store.read_digests())

@@ -60,7 +60,9 @@ class Counting(BuiltinEmbedder):
 
 
 class Other(BuiltinEmbedder):
-    identity = "other-1"
+    def __init__(self):
+        super().__init__()
+        self.identity = "other-1"
 
 
 def test_second_run_does_no_work(open_small):
@@ -108,7 +110,7 @@ def test_site_runbook_overrides_and_goes_back(open_small, tmp_path):
 
 def test_half_written_index_is_completed(open_small, tmp_path):
     open_small().index()
-    store = VectorStore(tmp_path / "data" / "index", BuiltinEmbedder.identity)
+    store = VectorStore(tmp_path / "data" / "index", BuiltinEmbedder().identity)
     store.remove_chunks(["disk_lost#do", "disk_lost#escalate"])
     store.close()
     library = open_small()
