@@ -171,29 +171,16 @@ def test_any_text_is_read_without_a_crash(text):
     read("{" + text)
 
 
+JSON_KEYS = [
+    *("device", "name", "smart_status", "passed", "local_time", "time_t", "table", "id", "raw", "value"),
+    *("ata_smart_attributes", "nvme_smart_health_information_log", "media_errors", "serial_number"),
+]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "device",
-                    "name",
-                    "smart_status",
-                    "passed",
-                    "local_time",
-                    "time_t",
-                    "table",
-                    "id",
-                    "raw",
-                    "value",
-                    "ata_smart_attributes",
-                    "nvme_smart_health_information_log",
-                    "media_errors",
-                    "serial_number",
-                ]
-            ),
+            st.sampled_from(JSON_KEYS),
             inner,
             max_size=4,
         )

@@ -59,7 +59,7 @@ def recognise(sample: Sequence[str]) -> float:
         return 0.9
     kept = [line for line in sample if not is_noise(line)]
     errors = sum(is_error_text(line) for line in kept)
-    return 0.4 + 0.58 * errors / len(kept) if errors else 0.0
+    return 0.4 + 0.6 * errors / len(kept) if errors else 0.0
 
 
 def parse(document: Document) -> Parsed:

@@ -101,7 +101,12 @@ def rank_parsers(lines: Sequence[str]) -> list[tuple[float, Parser]]:
     if not sample:
         return []
     scores = [(parser.recognise(sample), parser) for parser in load_parsers()]
-    return sorted((pair for pair in scores if pair[0] >= MIN_SCORE), key=lambda pair: (-pair[0], pair[1].FORM))
+    return sorted((pair for pair in scores if pair[0] >= MIN_SCORE), key=_rank)
+
+
+def _rank(pair: tuple[float, Parser]) -> tuple[float, bool, str]:
+    # Of two that are as sure, the one of the narrower form knows more of the line.
+    return -pair[0], pair[1].DOMAIN in ("kernel_log", "application"), pair[1].FORM
 
 
 def take_sample(lines: Sequence[str]) -> list[str]:

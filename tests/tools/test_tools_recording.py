@@ -1,0 +1,304 @@
+import gzip
+import io
+import lzma
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tools.errors import EvidenceNotFound, EvidenceUnreadable
+from tools.sources.recording import RecordingSource
+from tools.types import Inventory
+
+KERNEL = """\
+[  100.000001] nvidia-nvlink: Nvlink Core is being initialized, major device number 240
+[  812.334455] NVRM: Xid (PCI:0000:3b:00): 79, pid=4242, name=python3, GPU has fallen off the bus.
+[  812.334466] NVRM: GPU 0000:3b:00.0: GPU has fallen off the bus.
+"""
+TABLE = """\
++-----------------------------------------------------------------------------+
+| NVIDIA-SMI 470.57.02    Driver Version: 470.57.02    CUDA Version: 11.4     |
+|===============================+======================+======================|
+|   0  NVIDIA A100-SXM...  On   | 00000000:07:00.0 Off |                    0 |
+| N/A   31C    P0    51W / 400W |      0MiB / 40536MiB |      0%      Default |
+|                               |                      |             Disabled |
++-------------------------------+----------------------+----------------------+
+"""
+IOSTAT = """\
+Linux 5.15.0-91-generic (hv-12) \t03/04/2026 \t_x86_64_\t(64 CPU)
+
+Device            r/s     w/s     rkB/s     wkB/s r_await w_await aqu-sz  %util
+sdb              1.00    2.00      8.00     16.00    0.50    0.70   0.00   0.30
+
+Device            r/s     w/s     rkB/s     wkB/s r_await w_await aqu-sz  %util
+sdb            100.00  400.00   4096.00  51200.00   20.00   90.00  48.10  99.70
+"""
+INVENTORY = "node,rack,gpus,aliases\ngpu-001,r07,8,gpu-001.example.net\n"
+SYSLOG = "Mar  4 04:12:0{second} {host} kernel: [  812.3] NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off\n"
+
+
+def read(*paths, stdin=None, max_bytes=10**9, **more):
+    return RecordingSource([Path(path) for path in paths], stdin=stdin, max_bytes=max_bytes, **more).read_facts()
+
+
+def put(folder, name, text):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def codes(facts):
+    return [event.code for event in facts.events]
+
+
+def rows_of(facts, entity):
+    return [(row.domain, row.status) for row in facts.coverage if row.entity == entity]
+
+
+def test_content_decides_not_the_name(tmp_path):
+    put(tmp_path, "a.json", TABLE)
+    put(tmp_path, "b.iostat", KERNEL)
+    put(tmp_path, "c/gpu.txt", IOSTAT)
+    facts = read(tmp_path)
+    assert "xid:79" in codes(facts)
+    assert {window.source for window in facts.windows} == {"a.json", "c/gpu.txt"}
+    assert rows_of(facts, "a.json") == [("gpu", "read")]
+    assert rows_of(facts, "b.iostat") == [("kernel_log", "read")]
+    assert rows_of(facts, "c/gpu.txt") == [("disk", "read")]
+
+
+def test_order_is_the_same_each_time(tmp_path):
+    for name in "cab":
+        put(tmp_path, f"{name}.log", KERNEL)
+    first, again = read(tmp_path), read(tmp_path)
+    assert [event.quote.place for event in first.events] == [event.quote.place for event in again.events]
+    assert [row.entity for row in first.coverage] == ["a.log", "b.log", "c.log"]
+
+
+def test_pasted_terminal_holds_several_forms_with_their_line_numbers(tmp_path):
+    text = (
+        f"admin@hv-12:~$ nvidia-smi\n{TABLE}admin@hv-12:~$ dmesg | tail\n{KERNEL}admin@hv-12:~$ iostat -x 1 2\n{IOSTAT}"
+    )
+    path = put(tmp_path, "ticket.txt", text)
+    facts = read(path)
+    assert [sorted(window.values)[0].partition("_")[0] for window in facts.windows] == ["gpu", "disk"]
+    xid = next(event for event in facts.events if event.code == "xid:79")
+    assert text.splitlines()[xid.quote.line - 1] == xid.quote.text
+    assert {domain for domain, _ in rows_of(facts, "ticket.txt")} == {"gpu", "kernel_log", "disk"}
+    assert {status for _, status in rows_of(facts, "ticket.txt")} == {"read"}
+
+
+def test_table_pasted_into_a_kernel_log_without_a_prompt(tmp_path):
+    facts = read(put(tmp_path, "x.log", KERNEL + TABLE + KERNEL))
+    assert codes(facts).count("xid:79") == 2
+    assert [event.quote.line for event in facts.events if event.code == "xid:79"] == [2, 12]
+    (window,) = facts.windows
+    assert window.quotes[0].line == 8
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_packed_files(tmp_path, pack):
+    path = put(tmp_path, "kern.log.packed", pack(KERNEL.encode()))
+    facts = read(path)
+    assert "xid:79" in codes(facts) and facts.events[0].quote.source == "kern.log.packed"
+
+
+def test_archives_cannot_write_outside(tmp_path):
+    path = tmp_path / "sos.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("host/dmesg", "../../outside.log", "/abs.log"):
+            member = tarfile.TarInfo(name)
+            member.size = len(KERNEL)
+            archive.addfile(member, io.BytesIO(KERNEL.encode()))
+        link = tarfile.TarInfo("host/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    facts = read(path)
+    assert {event.quote.source for event in facts.events} == {
+        "sos.tar.gz/host/dmesg",
+        "sos.tar.gz/outside.log",
+        "sos.tar.gz/abs.log",
+    }
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["sos.tar.gz"]
+
+
+def test_standard_input():
+    for paths in ([], ["-"]):
+        facts = read(*paths, stdin=io.BytesIO(KERNEL.encode()))
+        assert "xid:79" in codes(facts) and facts.events[0].quote.source == "-"
+
+
+def test_two_files_of_one_name_have_labels_of_their_own(tmp_path):
+    one, two = put(tmp_path, "a/kern.log", KERNEL), put(tmp_path, "b/kern.log", KERNEL)
+    assert len({event.quote.source for event in read(one, two).events}) == 2
+
+
+def test_node_comes_from_a_manifest_a_hostname_or_the_inventory_never_from_a_bare_name(tmp_path):
+    put(tmp_path, "inventory.csv", INVENTORY)
+    put(tmp_path, "gpu-001/dmesg.txt", KERNEL)
+    put(tmp_path, "gpu-001.example.net.log", KERNEL)
+    put(tmp_path, "stranger/dmesg.txt", KERNEL)
+    put(tmp_path, "sos/hostname", "gpu-009\n")
+    put(tmp_path, "sos/logs/dmesg.txt", KERNEL)
+    put(tmp_path, "rec/manifest.json", '{"node": "gpu-010"}')
+    put(tmp_path, "rec/dmesg.txt", KERNEL)
+    facts = read(tmp_path)
+    assert {(event.quote.source, event.node) for event in facts.events if event.code == "xid:79"} == {
+        ("gpu-001/dmesg.txt", "gpu-001"),
+        ("gpu-001.example.net.log", "gpu-001"),
+        ("stranger/dmesg.txt", ""),
+        ("sos/logs/dmesg.txt", "gpu-009"),
+        ("rec/dmesg.txt", "gpu-010"),
+    }
+    assert [entry.node for entry in facts.inventory] == ["gpu-001"]
+
+
+def test_named_node_and_inventory_of_the_site(tmp_path):
+    path = put(tmp_path, "k.log", KERNEL)
+    assert read(path, node="n7").events[0].node == "n7"
+    entry = Inventory("k")
+    facts = read(path, inventory=(entry,))
+    assert facts.inventory == (entry,) and facts.events[0].node == "k"
+
+
+def test_absent_path_says_so(tmp_path):
+    with pytest.raises(EvidenceNotFound) as caught:
+        read(tmp_path / "no.log")
+    assert str(caught.value) == f"There is no {tmp_path}/no.log. Next: ls -l {tmp_path}"
+
+
+def test_folder_without_evidence_names_the_kinds_and_the_command(tmp_path):
+    with pytest.raises(EvidenceUnreadable) as caught:
+        read(tmp_path)
+    assert "there is no file in it" in str(caught.value)
+    assert "nvidia-smi" in str(caught.value) and "daytwo triage ." in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"\n\n", "empty file"),
+        (bytes(range(256)) * 40, "binary file"),
+        (b"\x7fELF" + bytes(200), "binary file: a program"),
+        (b"LPKSHHRH" + bytes(200), "binary file: a journal"),
+        (b"\x28\xb5\x2f\xfd" + bytes(20), "packed in a form"),
+        (b"Dear all,\nsee you at lunch.\n", "of no form that is known: 2 of 2 lines unread: Dear all,"),
+    ],
+)
+def test_what_cannot_be_read_is_missing_beside_what_can_and_an_error_alone(tmp_path, content, reason):
+    alone = put(tmp_path, "x/thing", content)
+    with pytest.raises(EvidenceUnreadable) as caught:
+        read(alone)
+    assert reason in str(caught.value) and "Next: " in str(caught.value)
+    put(tmp_path, "x/kern.log", KERNEL)
+    facts = read(tmp_path / "x")
+    (row,) = [row for row in facts.coverage if row.entity == "thing"]
+    assert row.status == "missing" and row.reason.startswith(reason) and "xid:79" in codes(facts)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_right_to_read(tmp_path):
+    path = put(tmp_path, "k.log", KERNEL)
+    path.chmod(0)
+    with pytest.raises(EvidenceUnreadable, match="no right to read it"):
+        read(path)
+
+
+def test_broken_encoding_is_read_and_said(tmp_path):
+    facts = read(put(tmp_path, "k.log", b"[    1.000000] usb 1-1: Product: Caf\xe9\n" + KERNEL.encode()))
+    assert "xid:79" in codes(facts)
+    (row,) = [row for row in facts.coverage if row.domain == "input"]
+    assert row.status == "partial" and row.reason.startswith("1 lines hold bytes that are no UTF-8")
+
+
+def test_utf16_as_powershell_writes_it(tmp_path):
+    (window,) = read(put(tmp_path, "gpu.txt", TABLE.encode("utf-16"))).windows
+    assert window.latest(0, "gpu_temperature_celsius") == 31
+
+
+def test_file_over_the_limit_is_read_to_the_limit(tmp_path):
+    path = put(tmp_path, "k.log", KERNEL * 50)
+    facts = read(path, max_bytes=len(KERNEL) * 10)
+    assert codes(facts).count("xid:79") == 10
+    (row,) = [row for row in facts.coverage if row.domain == "input"]
+    assert row.status == "partial" and "only the first" in row.reason and row.fix.startswith("tail -c")
+
+
+def test_damaged_gzip_is_read_up_to_the_damage(tmp_path):
+    packed = gzip.compress((KERNEL * 400 + os.urandom(4000).hex()).encode())
+    facts = read(put(tmp_path, "k.log.gz", packed[: len(packed) * 2 // 3]))
+    assert "xid:79" in codes(facts)
+    assert any(row.status == "partial" and "up to the damage" in row.reason for row in facts.coverage)
+
+
+def test_clock_that_jumps_back_is_said(tmp_path):
+    text = SYSLOG.format(second=9, host="n1") + SYSLOG.format(second=1, host="n1")
+    facts = read(put(tmp_path, "k.log", text))
+    (row,) = [row for row in facts.coverage if "clock" in row.reason]
+    assert row.status == "partial" and "jumps back at line 2" in row.reason and "by 8 s" in row.reason
+
+
+def test_truncated_table_is_partial_not_healthy(tmp_path):
+    facts = read(put(tmp_path, "gpu.txt", "\n".join(TABLE.splitlines()[:4])))
+    assert rows_of(facts, "gpu.txt") == [("gpu", "partial")]
+
+
+def test_unread_lines_are_counted_and_quoted(tmp_path):
+    facts = read(put(tmp_path, "io.txt", IOSTAT + "what is this\n"))
+    (row,) = facts.coverage
+    assert (row.status, row.reason) == ("partial", "1 of 6 lines unread: what is this")
+
+
+def test_since_drops_older_events_and_says_which_clock_it_could_not_use(tmp_path):
+    zoned = "2026-03-04T04:12:0{n}.000000+00:00 n1 kernel: NVRM: Xid (PCI:0000:3b:00): {code}, pid=1, x\n"
+    put(tmp_path, "a.log", zoned.format(n=1, code=31) + zoned.format(n=5, code=79))
+    put(tmp_path, "b.log", KERNEL)
+    from datetime import UTC, datetime
+
+    facts = read(tmp_path, since=datetime(2026, 3, 4, 4, 12, 3, tzinfo=UTC).timestamp())
+    assert "xid:31" not in codes(facts) and codes(facts).count("xid:79") == 2
+    (row,) = [row for row in facts.coverage if row.entity == "--since"]
+    assert row.status == "partial" and "no wall time" in row.reason
+
+
+def test_colours_are_removed(tmp_path):
+    facts = read(put(tmp_path, "k.log", KERNEL.replace("NVRM", "\x1b[31mNVRM\x1b[0m")))
+    assert "xid:79" in codes(facts)
+    assert all("\x1b" not in event.quote.text for event in facts.events)
+
+
+def test_form_that_changes_behind_the_scanned_part_is_streamed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.sources.recording.SCAN_BYTES", 2000)
+    filler = "".join(f"[  {100 + n}.000000] usb 1-1: new device number {n}\n" for n in range(500))
+    text = TABLE + "\n" + filler + KERNEL
+    facts = read(put(tmp_path, "x.log", text))
+    xid = next(event for event in facts.events if event.code == "xid:79")
+    assert text.splitlines()[xid.quote.line - 1] == xid.quote.text
+    assert facts.windows
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path):
+    put(tmp_path, "secret/k.log", KERNEL)
+    put(tmp_path, "in/k.log", KERNEL)
+    (tmp_path / "in" / "out.log").symlink_to(tmp_path / "secret" / "k.log")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    facts = read(tmp_path / "in")
+    assert {event.quote.source for event in facts.events} == {"k.log"}
+    assert rows_of(facts, "out.log") == rows_of(facts, "loop") == [("input", "missing")]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(content=st.binary(max_size=300) | st.text(max_size=200).map(lambda text: (TABLE + text + KERNEL).encode()))
+def test_any_bytes_are_read_or_refused_in_words(tmp_path, content):
+    path = put(tmp_path, "x", content)
+    try:
+        facts = read(path)
+    except EvidenceUnreadable as error:
+        assert error.fix
+    else:
+        assert facts.coverage
