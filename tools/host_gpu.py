@@ -20,6 +20,7 @@ EVENT_CODES = {
 HANDLE_CALL = "nvmlDeviceGetHandleByIndex_v2"
 EXPECTED_REASONS = frozenset({"not_supported", "not_in_this_driver"})
 MAX_QUOTED_PROCESSES = 8
+STUCK_FIX = "dmesg | grep -iE 'nvrm|xid'; ps -eo pid,stat,wchan:24,args | grep ' D'"
 
 
 def build_gpu_facts(report: NvmlReport, *, node: str) -> Facts:
@@ -124,11 +125,13 @@ def _event(gpu: GpuReport, entity: Entity, time: float) -> Event | None:
 
 def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
     """Say what of a GPU could not be read, beyond what its kind or its driver does not offer."""
-    target = _address(gpu)
-    fix = f"timeout 20 nvidia-smi -q -i {target}; dmesg | grep -iE 'nvrm|xid'"
+    fix = f"nvidia-smi -q -i {_address(gpu)}; dmesg | grep -iE 'nvrm|xid'"
     if gpu.state != "ok":
+        # nvidia-smi would hang as we did: the log and the stuck processes can be read without touching the driver.
+        fix = STUCK_FIX if gpu.state == "timeout" else fix
         said = f": {gpu.words}" if gpu.words else ""
-        return Coverage(str(entity), "gpu", "missing", f"GPU {gpu.index} ({target}), {gpu.call}{said}", fix)
+        named = f"GPU {gpu.index} ({_address(gpu)})" if gpu.pci else f"GPU {gpu.index}"
+        return Coverage(str(entity), "gpu", "missing", f"{named}, {gpu.call}{said}", fix)
     failed = [reading for reading in gpu.readings if reading.value is None and reading.reason not in EXPECTED_REASONS]
     if not failed:
         return None
