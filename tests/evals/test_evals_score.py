@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.types import Affected, Claim, Consequence, Subject, TriageReport, Usage, Verdict
+from agent.types import Affected, Claim, Consequence, EvidenceRow, Subject, TriageReport, Usage, Verdict
 from evals.scenario import Truth
 from evals.score import count_pass_hat_k, score_first_verdict, score_report, wilson_interval
 
@@ -107,6 +107,17 @@ def test_doing_nothing_is_harm_in_the_primary_verdict_only():
     gap = make_verdict(fault="unknown", status="unknown", severity="warning", action="watch", consequences=[])
     assert not score(make_verdict(), gap, truth=truth).harmful
     assert score(make_verdict(action="watch"), truth=truth).harmful
+
+
+def test_a_trouble_that_is_told_twice_is_one_alarm_too_many():
+    truth = Truth(fault="gpu_off_bus", also=("disk_lost",))
+    gap = make_verdict(fault="unknown", status="unknown", severity="warning", action="watch", consequences=[])
+    assert score(make_verdict(), gap, make_verdict(fault="disk_lost"), truth=truth).all_right
+    twice = score(make_verdict(), make_verdict(subject=Subject(entity="node:node-a17")), truth=truth)
+    assert (twice.extra_alarms, twice.all_right) == (1, False)
+    told = gap.model_copy(update={"evidence": [EvidenceRow(id="e1", source="kern.log:1", quote="odd")]})
+    assert score(make_verdict(), told, truth=truth).extra_alarms == 1
+    assert score(make_verdict(), make_verdict(), truth=truth, is_twin=True).extra_alarms == 0
 
 
 def test_a_culprit_must_be_named():
