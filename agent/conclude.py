@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agent.ground import find_unsupported, ground_claims
+from agent.ground import Lookup
 from agent.repair import match_name, parse_lenient_json
 from agent.types import Claim, ModelUse, Opinion, Usage
+from prompts.render import HARMLESS_BRACKET
 from tools.evidence import EvidenceBook, neutralise
 from tools.types import Facts
 
@@ -147,17 +148,18 @@ def build_opinion(
     A summary that states anything beyond the evidence of the standing claims is dropped (the rules' own is used), and
     so is a reason for an alternative.
     """
-    claims = ground_claims([_build_claim(draft) for draft in conclusion.claims], book, facts)
+    lookup = Lookup(book, facts)
+    claims = tuple(lookup.ground_claim(_build_claim(draft)) for draft in conclusion.claims)
     standing = list(dict.fromkeys(handle for claim in claims if claim.verified for handle in claim.evidence))
     summary = _clean(conclusion.summary, MAX_SUMMARY_CHARACTERS)
-    if not standing or find_unsupported(summary, standing, book, facts, must_say_something=True):
+    if not standing or lookup.find_unsupported(summary, standing, must_say_something=True):
         summary = ""
     everything = [evidence.id for evidence in book]
     alternatives = []
     for draft in conclusion.alternatives:
         fault, why = match_name(draft.fault, possible), _clean(draft.why, MAX_SENTENCE_CHARACTERS)
         if fault and fault != conclusion.fault:
-            supported = why and not find_unsupported(why, everything, book, facts)
+            supported = why and not lookup.find_unsupported(why, everything)
             alternatives.append((fault, why if supported else possible[fault]))
     return Opinion(
         fault=conclusion.fault,
@@ -185,7 +187,8 @@ def _build_claim(draft: DraftClaim) -> Claim:
 
 
 def _clean(text: str, limit: int) -> str:
-    return " ".join(neutralise(text).split())[:limit]
+    # A quotation comes back with the bracket that the fence made harmless; people read what the log says.
+    return " ".join(neutralise(text.replace(HARMLESS_BRACKET, "<")).split())[:limit]
 
 
 def _strict(properties: dict[str, Any]) -> dict[str, Any]:

@@ -76,69 +76,75 @@ def ground_claims(claims: Iterable[Claim], book: EvidenceBook, facts: Facts | No
     Returns:
         The same claims in order, each verified, or not and with the reason.
     """
-    lookup = _Lookup(book, facts or Facts())
-    return tuple(_ground_claim(claim, lookup) for claim in claims)
+    lookup = Lookup(book, facts or Facts())
+    return tuple(lookup.ground_claim(claim) for claim in claims)
 
 
-def find_unsupported(
-    text: str,
-    evidence_ids: Sequence[str],
-    book: EvidenceBook,
-    facts: Facts | None = None,
-    *,
-    must_say_something: bool = False,
-) -> str:
-    """Say what a sentence states that the given evidence does not hold; empty where nothing.
-
-    Args:
-        text: A summary or a reason.
-        evidence_ids: Handles of the evidence that it may rest on.
-        book: The evidence that was shown.
-        facts: As for :func:`ground_claims`.
-        must_say_something: Whether a sentence that shares no word with the evidence counts as unsupported.
-    """
-    lookup = _Lookup(book, facts or Facts())
-    ground = lookup.gather([one for one in map(book.find, evidence_ids) if one is not None])
-    return _first_problem(text, ground) or (_say_vacuous(text, ground) if must_say_something else "")
-
-
-class _Lookup:
-    """Finds the events behind a piece of evidence; built once for all claims."""
+class Lookup:
+    """Finds what stands behind a piece of evidence: events, entities, readings; built once for all claims."""
 
     def __init__(self, book: EvidenceBook, facts: Facts) -> None:
         self.book = book
         self._events: dict[str, list[Event]] = {}
+        self._entities: dict[str, list[Entity]] = {}
+        self._readings: dict[str, dict[str, float | str]] = {}
         for event in facts.events:
             self._events.setdefault(event.quote.place, []).append(event)
-        names = {name for entity in _all_entities(facts) for name in (entity.node, entity.name)}
+            self._entities.setdefault(event.quote.place, []).append(event.entity)
+        for link in facts.links:
+            self._entities.setdefault(link.quote.place, []).extend((link.subject, link.object))
+        for window in facts.windows:
+            for row, quote in window.quotes.items():
+                self._entities.setdefault(quote.place, []).append(window.entities[row])
+                read = {signal: window.latest(row, signal) for signal in window.values}
+                known = {signal: value for signal, value in read.items() if value is not None}
+                self._readings.setdefault(quote.place, {}).update(known)
+        named = [*facts.entities, *(entity for entities in self._entities.values() for entity in entities)]
+        names = {name for entity in named for name in (entity.node, entity.name)}
         self._known = frozenset(name.lower() for name in names if len(name) >= 3 and not name.isdigit())
 
-    def gather(self, cited: Sequence[Evidence]) -> Ground:
-        """Make the cited evidence ready to be looked up in."""
+    def ground_claim(self, claim: Claim) -> Claim:
+        """Check one claim; see :func:`ground_claims`."""
+        problem = _find_citation_problem(claim, self.book)
+        if not problem:
+            cited = self._find(claim.evidence)
+            ground = self._gather(cited)
+            problem = (
+                _first_problem(claim.text, ground)
+                or find_causal_problem(_QUOTED.sub(" ", claim.text), cited)
+                or _say_vacuous(claim.text, ground)
+            )
+        return claim.model_copy(update={"verified": not problem, "rejected_because": problem or None})
+
+    def find_unsupported(self, text: str, evidence_ids: Sequence[str], *, must_say_something: bool = False) -> str:
+        """Say what a sentence states that the given evidence does not hold; empty where nothing.
+
+        Args:
+            text: A summary or a reason.
+            evidence_ids: Handles of the evidence that it may rest on.
+            must_say_something: Whether a sentence that shares no word with the evidence counts as unsupported.
+        """
+        ground = self._gather(self._find(evidence_ids))
+        return _first_problem(text, ground) or (_say_vacuous(text, ground) if must_say_something else "")
+
+    def _find(self, evidence_ids: Sequence[str]) -> list[Evidence]:
+        return [one for one in map(self.book.find, evidence_ids) if one is not None]
+
+    def _gather(self, cited: Sequence[Evidence]) -> Ground:
         events = tuple(event for one in cited for event in self._events.get(one.source, ()))
         texts: list[str] = []
         numbers: list[Quantity] = []
         for one in cited:
-            texts += [one.quote, one.source, *(one.span or ()), *one.values, *(str(v) for v in one.values.values())]
+            values = {**self._readings.get(one.source, {}), **one.values}
+            texts += [one.quote, one.source, *(one.span or ()), *values, *(str(value) for value in values.values())]
             numbers += parse_quantities(_blank(one.quote, (_ISO, _CLOCK, _DATE, _PCI, _DOTTED)))
-            numbers += read_values(one.values)
-        texts += [f"{event.entity} {event.code} {' '.join(event.entity.id_map.values())}" for event in events]
+            numbers += read_values(values)
+            for entity in self._entities.get(one.source, ()):
+                texts += [str(entity), *entity.id_map.values()]
+        texts += [event.code for event in events]
         numbers += [number for event in events for number in parse_quantities(" ".join(event.fields.values()))]
         text = _plain(" \n ".join(texts))
         return Ground(tuple(cited), events, text, tuple(numbers), bool(events), self._known)
-
-
-def _ground_claim(claim: Claim, lookup: _Lookup) -> Claim:
-    problem = _find_citation_problem(claim, lookup.book)
-    if not problem:
-        cited = [one for one in map(lookup.book.find, claim.evidence) if one is not None]
-        ground = lookup.gather(cited)
-        problem = (
-            _first_problem(claim.text, ground)
-            or find_causal_problem(claim.text, cited)
-            or _say_vacuous(claim.text, ground)
-        )
-    return claim.model_copy(update={"verified": not problem, "rejected_because": problem or None})
 
 
 def _find_citation_problem(claim: Claim, book: EvidenceBook) -> str:
@@ -312,9 +318,3 @@ def _blank(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
 def _plain(text: str) -> str:
     # The prompt shows "<" of evidence as a harmless bracket; a model quotes what it saw.
     return " ".join(text.replace("\u2039", "<").lower().split())
-
-
-def _all_entities(facts: Facts) -> Iterable[Entity]:
-    yield from facts.entities
-    yield from (event.entity for event in facts.events)
-    yield from (end for link in facts.links for end in (link.subject, link.object))

@@ -15,7 +15,7 @@ _PASSAGE = re.compile(r"^(\w+)#(\w+) \| ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One piece of evidence as it was shown: its handle, and the text behind the last bar."""
+    """One piece of evidence as it was shown: its handle, and the text in its last column."""
 
     handle: str
     text: str
@@ -70,7 +70,7 @@ class Conversation:
         for text in (self.brief, *self.tool_answers):
             for block in _FENCE.findall(text):
                 for handle, rest in _ROW.findall(block):
-                    rows.setdefault(handle, Row(handle, rest.rpartition(" | ")[2].strip()))
+                    rows.setdefault(handle, Row(handle, rest.split(" | ", 3)[-1].strip()))
         return list(rows.values())
 
     def read_runbooks(self) -> list[str]:

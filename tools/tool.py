@@ -115,12 +115,12 @@ def tool(function: Callable[Concatenate[ToolContext, P], ToolResult]) -> ToolSpe
 
 
 def show_evidence(evidence: Evidence, words: str = "") -> str:
-    """Spell one piece of evidence as one row: handle, place, words, text; long text is cut, its handle opens it."""
+    """Spell evidence as one row: ``[e1] place | time | words | text``; long text is cut, its handle opens it."""
     text = " / ".join(part.strip() for part in evidence.quote.splitlines() if part.strip())
     if len(text) > MAX_ROW_CHARACTERS:
         text = f"{text[:MAX_ROW_CHARACTERS]}… (open_evidence {evidence.id} shows all)"
-    time = evidence.span[0] if evidence.span else ""
-    return " | ".join(part for part in (f"[{evidence.id}] {evidence.source}", time, words, text) if part)
+    time = evidence.span[0] if evidence.span else "-"
+    return f"[{evidence.id}] {evidence.source} | {time} | {words or '-'} | {text}"
 
 
 def spell_moment(moment: Moment) -> str:

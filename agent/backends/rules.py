@@ -11,7 +11,7 @@ from agent.backend import EndpointKind, Message, Reply, ToolCall
 
 _SUBJECT = re.compile(r"^Subject: (.+)$", re.MULTILINE)
 _FAULT = re.compile(r"^Rules hold: (\w+)", re.MULTILINE)
-_ROW = re.compile(r"^\[(e\d+)\] (?:[^|\n]+\| )*([^|\n]+)$", re.MULTILINE)
+_ROW = re.compile(r"^\[(e\d+)\] (?:[^|\n]+ \| ){3}(.+)$", re.MULTILINE)
 QUOTED_CHARACTERS = 120
 MAX_CLAIMS = 3
 

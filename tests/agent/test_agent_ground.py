@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.conclude import Conclusion, build_opinion
-from agent.ground import find_unsupported, ground_claims
+from agent.ground import Lookup, ground_claims
 from agent.types import Claim, ModelUse, Opinion, Usage
 from tools.entities import make_gpu
 from tools.evidence import EvidenceBook
-from tools.types import Entity, Event, Facts, Moment, Quote
+from tools.types import Entity, Event, Facts, Moment, Quote, Window
 
 START = 1_772_330_000.0  # 2026-03-01T01:53:20Z
 XID_LINE = (
@@ -231,6 +234,54 @@ def test_alternatives_are_possible_faults_with_reasons_that_hold() -> None:
 
 def test_a_sentence_may_rest_on_several_pieces() -> None:
     facts = make_facts()
-    book = make_book(facts)
-    assert find_unsupported("Xid 79, and sdb at 97.82%.", ["e1", "e4"], book, facts) == ""
-    assert "97.82%" in find_unsupported("Xid 79, and 97.82% busy.", ["e1"], book, facts)
+    lookup = Lookup(make_book(facts), facts)
+    assert lookup.find_unsupported("Xid 79, and sdb at 97.82%.", ["e1", "e4"]) == ""
+    assert "97.82%" in lookup.find_unsupported("Xid 79, and 97.82% busy.", ["e1"])
+
+
+def test_a_causal_word_inside_a_quotation_is_the_quotation_s_own() -> None:
+    book = EvidenceBook()
+    book.add(Quote("train.log", 1, "Due to the asynchronous nature of CUDA kernels, we are taking the process down."))
+    claim = Claim(text='It ends with "Due to the asynchronous nature of CUDA".', evidence=["e1"], verified=False)
+    assert ground_claims([claim], book)[0].verified
+
+
+def test_a_table_row_is_known_by_its_entity_and_its_typed_readings() -> None:
+    row = Quote("iostat.txt", 7, "sdb 0.00 44.30 97.82")
+    disk = Entity("disk", "hv3", "sdb")
+    window = Window(
+        (disk,), np.array([np.nan]), {"disk_utilization_ratio": np.array([[0.9782]])}, "iostat.txt", quotes={0: row}
+    )
+    book = EvidenceBook()
+    book.add(row)
+    claims = [
+        Claim(text=text, evidence=["e1"], verified=False)
+        for text in ("disk:hv3/sdb is 97.8% busy.", "disk:hv4/sdb is 97.8% busy.", "disk:hv3/sdb is 96% busy.")
+    ]
+    assert [claim.verified for claim in ground_claims(claims, book, Facts(windows=(window,)))] == [True, False, False]
+
+
+@given(seen=st.integers(0, 10**9), claimed=st.integers(0, 10**9), unit=st.sampled_from(["", " ms", " W", " MiB"]))
+def test_whole_numbers_pass_only_where_they_are_equal(seen: int, claimed: int, unit: str) -> None:
+    book = EvidenceBook()
+    book.add(Quote("x.log", 1, f"the counter reads {seen}{unit} now"))
+    for number in (seen, claimed):
+        for spelled in (str(number), f"{number:,}"):
+            claim = Claim(text=f"The counter reads {spelled}{unit}.", evidence=["e1"], verified=False)
+            assert ground_claims([claim], book)[0].verified == (number == seen)
+
+
+@given(seen=st.floats(0.001, 10**6), digits=st.integers(1, 4))
+def test_decimals_pass_where_the_digits_shown_are_those_of_the_evidence(seen: float, digits: int) -> None:
+    book = EvidenceBook()
+    book.add(Quote("x.log", 1, "await"), values={"disk_read_await_seconds": seen})
+    shown = f"{seen * 1000:.{digits}f}"
+    off = f"{seen * 1000 + 2 * 10.0**-digits:.{digits}f}"
+    claims = [Claim(text=f"await {number} ms", evidence=["e1"], verified=False) for number in (shown, off)]
+    assert [claim.verified for claim in ground_claims(claims, book)] == [True, False]
+
+
+@given(text=st.text(max_size=200))
+def test_no_text_makes_grounding_fail(text: str) -> None:
+    facts = make_facts()
+    ground_claims([Claim(text=text, evidence=["e1", "e2"], verified=False)], make_book(facts), facts)
