@@ -24,7 +24,6 @@ def build_library(folder: Path) -> Path:
             "-std=gnu11",
             "-Wall",
             "-Wextra",
-            "-Werror",
             "-O1",
             "-shared",
             "-fPIC",
