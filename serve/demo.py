@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from time import perf_counter
 
 from rich.text import Text
 
+from agent.run import Run, Step
 from agent.settings import Settings, load_settings
 from agent.types import TriageReport
 from serve.terminal import note, print_people
@@ -21,6 +23,7 @@ from tools.errors import DaytwoError, OperatorError
 from tools.shell import expect_success, install_hint, run_command
 
 INSTALL_SECONDS = 120.0
+MAX_ARGUMENTS = 90
 EVIDENCE = Path(__file__).resolve().parent.parent / "examples" / "bad-night"
 NEXT_COMMANDS = (
     ("on a node of yours", "daytwo triage --host"),
@@ -31,13 +34,22 @@ NEXT_COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One act: its title, the command that a person would type, what it shows, and what must be in the report."""
+    """One act.
+
+    Attributes:
+        command: What a person would type.
+        shown: One line that says what was just shown.
+        play: Does it, and hands the audits of investigations to its second argument.
+        holds: Whether the report holds what `shown` says.
+        full: So many verdicts in full.
+    """
 
     title: str
     command: str
     shown: str
-    play: Callable[[Settings], TriageReport]
+    play: Callable[[Settings, Callable[[Run], None]], TriageReport]
     holds: Callable[[TriageReport], bool]
+    full: int = 4
 
 
 def run_demo() -> int:
@@ -51,7 +63,8 @@ def run_demo() -> int:
     """
     if not EVIDENCE.is_dir():
         raise OperatorError(f"There is no folder {EVIDENCE}.", fix="run the demo from a clone: make demo")
-    settings = load_settings()
+    # A model or an inventory of the site's own would change what the acts show.
+    settings = load_settings().model_copy(update={"model": "", "inventory": None})
     _bring_iostat()
     failed = [act.title for act in ACTS if not _play(act, settings)]
     for title in failed:
@@ -65,25 +78,37 @@ def run_demo() -> int:
 def _play(act: Act, settings: Settings) -> bool:
     started = perf_counter()
     print_people(Text(), Text(f"━━ {act.title} ━━", "bold blue"), Text(f"$ {act.command}", "bold cyan"), Text())
-    report = act.play(settings)
-    print_report(report, settings)
+    runs: list[Run] = []
+    report = act.play(settings, runs.append)
+    print_report(report, settings, full=act.full)
+    if runs:
+        print_people(Text(), Text("What the model did", "bold"), *[_render_step(step) for step in runs[0].steps])
     print_people(Text(), Text.assemble(("Shown: ", "bold"), f"{act.shown} ({perf_counter() - started:.1f} s)"), Text())
     return act.holds(report)
 
 
-def _triage_host(settings: Settings) -> TriageReport:
-    return triage_request(Request(host=True, store=False), settings, datetime.now(UTC))
+def _render_step(step: Step) -> Text:
+    name = step.name if step.kind == "tool" else ""
+    given = {key: value for key, value in json.loads(step.arguments or "{}").items() if value not in ("", [], None)}
+    words = json.dumps(given) if given else ""
+    arguments = words if len(words) <= MAX_ARGUMENTS else words[:MAX_ARGUMENTS] + " …"
+    return Text.assemble(f"  {step.kind:9}", (name, "bold"), (f" {arguments}  {step.seconds * 1e3:.0f} ms", "dim"))
 
 
-def _triage_folder(settings: Settings) -> TriageReport:
-    return triage_request(Request((EVIDENCE,), store=False), settings, datetime.now(UTC))
+def _triage_host(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
+    return triage_request(Request(host=True, store=False), settings, datetime.now(UTC), record=record)
 
 
-def _triage_with_model(settings: Settings) -> TriageReport:
+def _triage_folder(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
+    return triage_request(Request((EVIDENCE,), store=False), settings, datetime.now(UTC), record=record)
+
+
+def _triage_with_model(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
     from evals.scripted import ScriptedServer
 
-    with ScriptedServer() as server:
-        return triage_request(Request((EVIDENCE,), model=server.spec, store=False), settings, datetime.now(UTC))
+    with ScriptedServer("demo") as server:
+        request = Request((EVIDENCE,), model=server.spec, store=False)
+        return triage_request(request, settings, datetime.now(UTC), record=record)
 
 
 def _has_bad_night(report: TriageReport) -> bool:
@@ -120,6 +145,7 @@ ACTS = (
         "a model called tools and concluded; code looked its claims up and threw out the one that it made up.",
         _triage_with_model,
         _has_model,
+        full=1,
     ),
 )
 

@@ -5,6 +5,7 @@ No box is drawn around text: what stands here gets copied into a shell or a chat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -20,11 +21,10 @@ Excerpt = Callable[[RunbookRef], str | None]
 COLOUR = {"critical": "bold red", "warning": "bold yellow", "info": "bold cyan", "ok": "bold green"}
 UNKNOWN_COLOUR = "bold magenta"
 LABEL_WIDTH = 10
-FULL_VERDICTS = 4
-"""So many verdicts are shown in full; the others in a line each, to be read with `daytwo explain`."""
+MAX_CLAIM = 240
 MAX_EVIDENCE = 6
 MAX_QUOTE = 400
-MAX_EXCERPT_LINES = 14
+MAX_EXCERPT_LINES = 10
 MAX_REASON = 200
 COVERAGE_COLOUR = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
 UNREAD_ORDER = ("missing", "partial", "not_applicable")
@@ -36,12 +36,18 @@ URGENCY_WORDS = {
 }
 
 
-def render_report(report: TriageReport, *, excerpt: Excerpt | None = None) -> Group:
-    """Render a whole triage: verdicts, primary first, then what could not be read."""
+def render_report(report: TriageReport, *, excerpt: Excerpt | None = None, full: int = 4) -> Group:
+    """Render a whole triage: verdicts, primary first, then what could not be read.
+
+    Args:
+        report: What was found.
+        excerpt: Gives the text of a runbook's section, or None.
+        full: So many verdicts in full, the others in a line each.
+    """
     parts: list[RenderableType] = []
-    for verdict in report.verdicts[:FULL_VERDICTS]:
+    for verdict in report.verdicts[:full]:
         parts += [render_verdict(verdict, excerpt=excerpt), Text()]
-    rest = report.verdicts[FULL_VERDICTS:]
+    rest = report.verdicts[full:]
     if rest:
         parts += [render_lines(rest), Text()]
     if report.coverage:
@@ -187,10 +193,10 @@ def _consequence(item: Consequence) -> Text:
 def _claim(claim: Claim) -> Text:
     handles = f" ({', '.join(claim.evidence)})" if claim.evidence else ""
     if claim.verified:
-        return Text.assemble(("✓ ", "green"), claim.text, (handles, "dim"))
+        return Text.assemble(("✓ ", "green"), _cut(claim.text, MAX_CLAIM), (handles, "dim"))
     return Text.assemble(
         ("✗ ", "bold red"),
-        (claim.text, "strike red"),
+        (_cut(claim.text, MAX_CLAIM), "strike red"),
         (handles, "dim"),
         (f" — thrown out: {claim.rejected_because or 'not found in its evidence'}", "red"),
     )
@@ -199,13 +205,26 @@ def _claim(claim: Claim) -> Text:
 def _runbook(reference: RunbookRef, excerpt: Excerpt | None) -> RenderableType:
     head = Text.assemble((f"{reference.id} > {reference.section}", "underline"))
     head.append(f"   daytwo runbook {reference.id}", "dim")
-    text = excerpt(reference) if excerpt else None
-    if not text:
-        return head
-    lines = [line for line in text.strip().splitlines() if line.strip()]
+    lines = unwrap((excerpt(reference) if excerpt else None) or "")
     if len(lines) > MAX_EXCERPT_LINES:
         lines = [*lines[:MAX_EXCERPT_LINES], "…"]
-    return Group(head, Text("\n".join(lines), "dim"))
+    return Group(head, *[Text(line, "dim") for line in lines])
+
+
+def unwrap(markdown: str) -> list[str]:
+    """Join what Markdown wrapped, so that it can be wrapped anew; code keeps its lines and loses its fence."""
+    lines: list[str] = []
+    in_code = False
+    for line in markdown.strip().splitlines():
+        if line.startswith("```"):
+            in_code = not in_code
+        elif in_code:
+            lines.append(line)
+        elif lines and line.strip() and not re.match(r"\s*(?:[-*]|\d+\.)\s", line):
+            lines[-1] += " " + line.strip()
+        elif line.strip():
+            lines.append(line)
+    return lines
 
 
 def _decided(verdict: Verdict) -> Text:

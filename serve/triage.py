@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.policy import SitePolicy
+from agent.run import Run
 from agent.settings import Settings, load_settings
 from agent.triage import Investigator, exit_code, triage
 from agent.types import TriageReport
@@ -18,6 +19,8 @@ from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, Oper
 from tools.types import Coverage, Facts, Inventory, Source, merge_facts
 
 STANDARD_INPUT = Path("-")
+FULL_VERDICTS = 4
+"""So many verdicts are shown in full; the others in a line each, to be read with `daytwo explain`."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -45,13 +48,26 @@ def run_triage(request: Request, *, as_json: bool) -> int:
     return exit_code(report)
 
 
-def triage_request(request: Request, settings: Settings, now: datetime) -> TriageReport:
-    """Read what the request names, triage it, and keep the verdicts where they are to be kept."""
+def triage_request(
+    request: Request, settings: Settings, now: datetime, *, record: Callable[[Run], None] | None = None
+) -> TriageReport:
+    """Read what the request names, triage it, and keep the verdicts where they are to be kept.
+
+    Args:
+        request: What was asked for.
+        settings: Of this installation.
+        now: Time of the verdicts.
+        record: Called with the audit of each investigation, beside the store.
+    """
+    runs: list[Run] = []
     facts = read_facts(request, settings, now)
-    investigator = build_investigator(request, facts, settings, now)
+    investigator = build_investigator(request, facts, settings, now, record=runs.append)
     report = triage(facts, site=_build_site(settings), now=now, investigator=investigator)
     if request.store:
-        keep(report, facts, request, settings)
+        keep(report, facts, runs, request, settings)
+    if record is not None:
+        for run in runs:
+            record(run)
     return report
 
 
@@ -107,14 +123,16 @@ def build_sources(request: Request, settings: Settings, now: datetime) -> list[S
     return sources
 
 
-def build_investigator(request: Request, facts: Facts, settings: Settings, now: datetime) -> Investigator | None:
+def build_investigator(
+    request: Request, facts: Facts, settings: Settings, now: datetime, *, record: Callable[[Run], None]
+) -> Investigator | None:
     """Put a model in the seat; None, and none of its libraries imported, where none is named."""
     spec = request.model or settings.model
     if not spec:
         return None
     from serve.investigator import build_model_investigator
 
-    return build_model_investigator(spec, facts, settings, now, keep_runs=request.store)
+    return build_model_investigator(spec, facts, settings, now, record=record)
 
 
 def parse_since(text: str, now: datetime) -> float | None:
@@ -137,24 +155,33 @@ def parse_since(text: str, now: datetime) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def keep(report: TriageReport, facts: Facts, request: Request, settings: Settings) -> None:
-    """Store a report; what goes wrong here costs a note, never the verdict."""
+def keep(report: TriageReport, facts: Facts, runs: Sequence[Run], request: Request, settings: Settings) -> None:
+    """Store a report and its investigations; what goes wrong here costs a note, never the verdict."""
     from agent.store import open_store
 
     origin = {"host": request.host, "paths": [str(path) for path in request.paths], "model": request.model}
     try:
-        open_store(settings.data_dir).add_report(report, events=facts.events, origin=origin)
+        store = open_store(settings.data_dir)
+        store.add_report(report, events=facts.events, origin=origin)
+        for run in runs:
+            store.add_run(run)
     except DaytwoError as error:
         note(f"daytwo: the verdicts were not kept. {error}")
 
 
-def print_report(report: TriageReport, settings: Settings) -> None:
-    """Print a report for people, with the sections of the runbooks that it points at."""
+def print_report(report: TriageReport, settings: Settings, *, full: int = FULL_VERDICTS) -> None:
+    """Print a report for people, with the sections of the runbooks that it points at.
+
+    Args:
+        report: What was found.
+        settings: Where the runbooks are.
+        full: So many verdicts in full, the others in a line each.
+    """
     from serve.library import read_excerpts
     from serve.render import render_report
 
-    references = [verdict.runbook for verdict in report.verdicts if verdict.runbook]
-    print_people(render_report(report, excerpt=read_excerpts(references, settings).get))
+    references = [verdict.runbook for verdict in report.verdicts[:full] if verdict.runbook]
+    print_people(render_report(report, excerpt=read_excerpts(references, settings).get, full=full))
 
 
 def _read_inventory(settings: Settings) -> tuple[Inventory, ...]:

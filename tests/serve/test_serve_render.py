@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.types import CoverageRow, TriageReport, Verdict
-from serve.render import render_coverage, render_lines, render_report, render_verdict
+from serve.render import render_coverage, render_lines, render_report, render_verdict, unwrap
 from serve.terminal import render_plain
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,9 +94,8 @@ def build(**changes: object) -> Verdict:
 
 
 def excerpt(_: object) -> str:
-    return "1. Collect evidence before anything is restarted.\n\n2. Drain the node.\n" + "\n".join(
-        f"line {number}" for number in range(40)
-    )
+    steps = "\n".join(f"{number}. step" for number in range(3, 40))
+    return f"1. Collect evidence\n   before anything is restarted.\n\n2. Drain the node.\n{steps}"
 
 
 def hold(name: str, text: str) -> None:
@@ -179,3 +178,9 @@ def test_lines_hold_what_a_list_needs():
     assert render_plain(render_lines([build()])).split() == [
         "✖", "CRITICAL", "gpu_off_bus", "gpu:n7/3", "reboot_node", "c-8f1d22",
     ]  # fmt: skip
+
+
+def test_unwrap_joins_prose_and_keeps_code():
+    text = "A long\nsentence.\n- one\n  more of one\n- two\n```\nls -l |\n  wc\n```\n"
+    assert unwrap(text) == ["A long sentence.", "- one more of one", "- two", "ls -l |", "  wc"]
+    assert unwrap("") == []
