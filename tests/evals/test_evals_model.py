@@ -7,6 +7,7 @@ from evals.runner import run_eval
 from evals.scripted import ScriptedServer
 from evals.seats import RULES
 
+pytestmark = pytest.mark.slow  # it builds an index of the runbooks first
 CASES = ["s-0233", "s-0417", "s-0758"]
 
 
@@ -31,7 +32,7 @@ def test_a_careful_model_is_scored_beside_the_rules(settings):
 def test_a_bad_model_costs_its_opinion_and_does_no_harm(settings):
     with ScriptedServer("bad") as server:
         report = run_eval([RULES, server.spec], 1, CASES, settings=settings)
-    rules, model = report.backends
+    _, model = report.backends
     assert model.infrastructure_errors == 0
     assert model.harmful.count == 0
     assert model.false_alarms.count == 0

@@ -22,9 +22,9 @@ from evals.score import Score, wilson_interval
 
 def make_score(**changes) -> Score:
     values = {
-        "fault_right": True, "entity_right": True, "action_right": True, "folds_right": True, "harmful": False,
-        "false_alarm": False, "extra_alarms": 0, "unknown": False, "claims": 2, "claims_verified": 1, "calls": 1, "tokens_in": 10,
-        "tokens_out": 4, "misses": (),
+        "fault_right": True, "entity_right": True, "action_right": True, "folds_right": True,
+        "harmful": False, "false_alarm": False, "extra_alarms": 0, "unknown": False,
+        "claims": 2, "claims_verified": 1, "calls": 1, "tokens_in": 10, "tokens_out": 4, "misses": (),
     }  # fmt: skip
     return Score(**{**values, **changes})
 

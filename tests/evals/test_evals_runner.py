@@ -67,6 +67,7 @@ def swap_truths(scenarios):
     ]
 
 
+@pytest.mark.slow
 def test_with_truths_swapped_every_verdict_is_the_same_to_the_byte(scenarios):
     seat = open_seat(RULES)
     before = chain.from_iterable(run_scenario(scenario, seat) for scenario in scenarios)
@@ -95,6 +96,7 @@ def test_with_truths_swapped_every_prompt_is_the_same_to_the_byte(scenarios):
     assert asked >= 2 * len(some)
 
 
+@pytest.mark.slow
 def test_the_rules_in_the_seat_say_what_the_judge_says(scenarios):
     judge, seat = open_seat(RULES), open_seat(RULES_IN_SEAT)
     for scenario in scenarios:
