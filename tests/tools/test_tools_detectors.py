@@ -117,7 +117,21 @@ def test_disks_of_a_guest_add_up_and_names_of_the_mapper_are_followed():
     ],
 )
 def test_utilisation_alone_is_no_saturation(name, readings):
-    assert disk_saturation.detect(Facts((window({disk(name): readings}),))) == []
+    findings = disk_saturation.detect(Facts((window({disk(name): readings}),)))
+    assert {finding.fault_hint for finding in findings} <= {"benign"}
+
+
+def test_a_busy_disk_that_answers_at_once_is_said_to_be_harmless():
+    readings = io(util=1.0, queue=30.0, wait=0.0001)
+    (finding,) = disk_saturation.detect(Facts((window({disk("nvme0n1"): readings}),)))
+    assert (finding.fault_hint, finding.severity) == ("benign", "info") and "0.1 ms" in finding.note
+
+
+def test_averages_since_boot_of_an_idle_disk_are_harmless_and_not_the_present():
+    idle = io(util=0.0007, queue=0.0, wait=0.003)
+    reasons = {(0, "disk_utilization_ratio"): SINCE_BOOT}
+    (finding,) = disk_saturation.detect(Facts((window({disk("sdb"): idle}, reasons=reasons),)))
+    assert finding.fault_hint == "benign" and "the present is not in them" in finding.note
 
 
 def test_a_peak_is_no_state():

@@ -80,9 +80,8 @@ def test_order_is_the_same_each_time(tmp_path):
 
 
 def test_pasted_terminal_holds_several_forms_with_their_line_numbers(tmp_path):
-    text = (
-        f"admin@hv-12:~$ nvidia-smi\n{TABLE}admin@hv-12:~$ dmesg | tail\n{KERNEL}admin@hv-12:~$ iostat -x 1 2\n{IOSTAT}"
-    )
+    prompt = "admin@hv-12:~$"
+    text = f"{prompt} nvidia-smi\n{TABLE}{prompt} dmesg | tail\n{KERNEL}{prompt} iostat -x 1 2\n{IOSTAT}"
     path = put(tmp_path, "ticket.txt", text)
     facts = read(path)
     assert [sorted(window.values)[0].partition("_")[0] for window in facts.windows] == ["gpu", "disk"]
@@ -201,12 +200,19 @@ def test_what_cannot_be_read_is_missing_beside_what_can_and_an_error_alone(tmp_p
     assert row.status == "missing" and row.reason.startswith(reason) and "xid:79" in codes(facts)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_right_to_read(tmp_path):
+def test_no_right_to_read(tmp_path, monkeypatch):
     path = put(tmp_path, "k.log", KERNEL)
-    path.chmod(0)
-    with pytest.raises(EvidenceUnreadable, match="no right to read it"):
+    opened = Path.open
+
+    def refuse(self, *more, **named):
+        if self.name == "k.log":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *more, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything, so the right is taken here
+    with pytest.raises(EvidenceUnreadable) as caught:
         read(path)
+    assert "no right to read it" in str(caught.value) and caught.value.fix == f"sudo chmod a+r {path}"
 
 
 def test_broken_encoding_is_read_and_said(tmp_path):

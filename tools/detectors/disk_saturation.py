@@ -63,7 +63,43 @@ def detect(facts: Facts) -> list[Finding]:
     lower = [pair for pair in pressed if not disks.is_upper(pair[0].entity)]
     # Where the physical disk has no readings, the device above it is all there is.
     chosen = lower or pressed
+    if not chosen:
+        return list(_list_harmless(rows))
     return [_report(row, pressure, disks, rows, chosen) for row, pressure in chosen]
+
+
+def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Say why figures that look alarming are not, and what averages since boot can tell."""
+    old: list[tuple[Row, _Pressure]] = []
+    for row in rows:
+        pressure = _measure(row)
+        if pressure is None:
+            continue
+        if row.reason(_UTIL) == SINCE_BOOT:
+            old.append((row, pressure))
+        elif pressure.util >= BUSY_RATIO:
+            wait = f"{pressure.wait_seconds * 1000:.3g} ms with a queue of {pressure.queue:.3g}"
+            yield _harmless(row, pressure, f"busy is not saturated: a request takes {wait}")
+    if old:
+        row, pressure = max(old, key=lambda pair: pair[1].util)
+        wait = f"busiest {pressure.util:.2%}, {pressure.wait_seconds * 1000:.3g} ms a request"
+        yield _harmless(row, pressure, f"averages since boot show nothing ({wait}); the present is not in them")
+
+
+def _harmless(row: Row, pressure: _Pressure, note: str) -> Finding:
+    start, end = row.span
+    return Finding(
+        detector=DETECTOR,
+        entity=row.entity,
+        fault_hint="benign",
+        severity="info",
+        score=1.0,
+        quotes=_quotes(row, None),
+        values=_values(row, pressure, (), None),
+        start=start,
+        end=end,
+        note=note,
+    )
 
 
 def _latest_rows(rows: Iterator[Row]) -> list[Row]:

@@ -14,6 +14,7 @@ from tools.types import Facts, Finding, Severity
 
 DETECTOR = "gpu_flags"
 RECOVERY_SIGNAL = "gpu_recovery_action"
+_SRAM_SIGNAL = "gpu_ecc_sram_threshold_exceeded"
 RECOVERY_WORDS = {1: "reset the GPU", 2: "reboot the node", 3: "drain peer-to-peer traffic", 4: "drain and reset"}
 
 
@@ -26,7 +27,7 @@ class _Flag(NamedTuple):
 
 _FLAGS = (
     _Flag("gpu_row_remap_failure", "gpu_memory_remap_failure", "critical", "a row could not be remapped"),
-    _Flag("gpu_ecc_sram_threshold_exceeded", "gpu_memory_uncorrectable", "critical", "SRAM error threshold exceeded"),
+    _Flag(_SRAM_SIGNAL, "gpu_memory_uncorrectable", "critical", "SRAM error threshold exceeded"),
     _Flag("gpu_ecc_uncorrected_volatile_total", "gpu_memory_uncorrectable", "critical",
           "errors that were not corrected since the driver was loaded"),
     _Flag("gpu_row_remap_pending", "gpu_memory_remap_pending", "warning", "a row waits for a reset to be remapped"),
@@ -35,7 +36,7 @@ _FLAGS = (
 _BESIDE = (
     "gpu_ecc_corrected_volatile_total", "gpu_ecc_uncorrected_volatile_total", "gpu_row_remap_corrected_total",
     "gpu_row_remap_uncorrected_total", "gpu_row_remap_pending", "gpu_row_remap_failure",
-    "gpu_ecc_sram_threshold_exceeded", RECOVERY_SIGNAL,
+    RECOVERY_SIGNAL,
 )  # fmt: skip
 
 
@@ -73,6 +74,8 @@ def _read_recovery(row: Row) -> Finding | None:
 def _build(row: Row, flag: _Flag, *, settles: bool) -> Finding:
     values = {signal: value for signal in _BESIDE if (value := row.latest(signal)) is not None}
     values[flag.signal] = row.latest(flag.signal) or 0.0
+    if row.latest(_SRAM_SIGNAL):
+        values["sram_threshold"] = 1.0
     start, end = row.span
     return Finding(
         detector=DETECTOR,

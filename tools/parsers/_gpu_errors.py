@@ -33,7 +33,7 @@ _TEXTS = tuple(
         (r"couldn'?t find libnvidia-ml\.so|NVML (?:shared )?library.*not found", "driver:not_loaded"),
         (r"Failed to initialize NVML:\s*(?:Unknown Error|GPU access blocked)", "driver:nvml_failed"),
         (r"^\W*No devices were found\W*$", "gpu:no_devices"),
-        (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom_corrupted"),
+        (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom"),
         (rf"GPU\s*{_PCI}?\W{{0,4}}(?:GPU )?is lost", "gpu:lost"),
     )
 )

@@ -46,12 +46,18 @@ def is_cut(text: str) -> bool:
     return bool(_CUT.match(text))
 
 
+_STAMP_ONLY = re.compile(
+    r"^\s*(?:Every \d+(?:\.\d+)?s: .*|```\w*|"
+    r"\w{3},? \w{3} +\d{1,2} \d\d:\d\d:\d\d (?:[AP]M )?(?:[A-Z]{2,5} )?\d{4})\s*$"
+)
+
+
 def is_noise(text: str) -> bool:
-    """Say whether a line holds no evidence by nature: empty, a shell prompt, a ruler, a cut mark."""
+    """Say whether a line holds no evidence by nature: empty, a prompt, a ruler, a cut mark, a date, `watch`'s head."""
     stripped = text.strip()
     if not stripped or not any(c.isalnum() for c in stripped):
         return True
-    return bool(PROMPT.match(text)) or is_cut(text)
+    return bool(PROMPT.match(text) or _STAMP_ONLY.match(text)) or is_cut(text)
 
 
 class Tally:

@@ -40,13 +40,14 @@ _FIRST = re.compile(
 )
 _DATE = re.compile(r"^\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
 _ECC = "gpu_ecc_uncorrected_volatile_total"
-_SECOND: tuple[tuple[re.Pattern[str], tuple[tuple[str, float], ...]], ...] = (
-    (re.compile(r"\b(-?\d+)C\b"), (("gpu_temperature_celsius", 1.0),)),
-    (re.compile(r"(\d+)W\s*/\s*(\d+)W"), (("gpu_power_watts", 1.0), ("gpu_power_limit_watts", 1.0))),
-    (re.compile(r"(\d+)W\s*/\s*(?:N/A|ERR!)"), (("gpu_power_watts", 1.0),)),
-    (re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB"), (("gpu_memory_used_bytes", _MIB), ("gpu_memory_total_bytes", _MIB))),
-    (re.compile(r"\|\s*(\d+)%"), (("gpu_utilization_ratio", 0.01),)),
+_SECOND: tuple[tuple[int, re.Pattern[str], tuple[tuple[str, float], ...]], ...] = (
+    (0, re.compile(r"(-?\d+)C\b"), (("gpu_temperature_celsius", 1.0),)),
+    (0, re.compile(r"(\d+)W\s*/\s*(\d+)W"), (("gpu_power_watts", 1.0), ("gpu_power_limit_watts", 1.0))),
+    (0, re.compile(r"(\d+)W\s*/\s*(?:N/A|ERR!)"), (("gpu_power_watts", 1.0),)),
+    (1, re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB"), (("gpu_memory_used_bytes", _MIB), ("gpu_memory_total_bytes", _MIB))),
+    (2, re.compile(r"^\s*(\d+)%"), (("gpu_utilization_ratio", 0.01),)),
 )
+"""Which of the three cells of the second line, and what stands in it."""
 _ALL_SECOND = ("gpu_temperature_celsius", "gpu_power_watts", "gpu_utilization_ratio")
 _RULER = re.compile(r"^[\s+|=-]*$")
 
@@ -137,10 +138,12 @@ class _Table:
         if not self.awaits_second or self.gpu is None or line.text.count("|") < 2:
             return False
         self.awaits_second = False
-        for pattern, signals in _SECOND:
-            match = pattern.search(line.text)
-            for group, (signal, factor) in enumerate(signals, start=1) if match else ():
-                self.readings.put(self.gpu, signal, round(float(match[group]) * factor, 9) if match else None)
+        cells = line.text.strip().strip("|").split("|")
+        for number, pattern, signals in _SECOND:
+            match = pattern.search(cells[number]) if number < len(cells) else None
+            for group, (signal, factor) in enumerate(signals, start=1):
+                if match is not None:
+                    self.readings.put(self.gpu, signal, round(float(match[group]) * factor, 9))
         for signal in _ALL_SECOND:
             if not self.readings.has(self.gpu, signal):
                 self.readings.put(self.gpu, signal, None, reason="error" if "ERR!" in line.text else "not_supported")

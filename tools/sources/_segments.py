@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
-from tools.parsers._lines import PROMPT, strip_colours
+from tools.parsers._lines import PROMPT, is_noise, strip_colours
 from tools.types import Document, Line, Parser
 from tools.walk import walk_modules
 
@@ -132,7 +132,11 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
     held: int | None = None
     for start, end in _find_blocks(lines):
         block = lines[start:end]
-        ranked = rank_parsers(block)
+        ranked = (
+            []
+            if all(is_noise(text) for text in block[:MAX_HELD_LINES]) and len(block) <= MAX_HELD_LINES
+            else rank_parsers(block)
+        )
         is_short = sum(bool(text.strip()) for text in block) <= MAX_HELD_LINES
         if not ranked and end < len(lines) and (is_short or PROMPT.match(block[0])):
             # A command or a head line that nobody knows alone: it goes with what follows.
