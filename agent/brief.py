@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.types import Case, Suspicion
+from agent.verdicts import cite_case
 from prompts.render import render_prompt
 from tools.evidence import Evidence, EvidenceBook
 from tools.tool import show_evidence
@@ -27,6 +28,8 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         possible: Fault id to why it is still possible.
         steps: How many steps the investigator has.
     """
+    # Numbered as in the verdict first, so that its handles are the same whoever sits in the seat.
+    cite_case(case, book)
     rows = number_suspicion(book, case.primary)[:MAX_PRIMARY_ROWS]
     total = len(case.primary.quotes)
     for folded in case.consequences[:MAX_CONSEQUENCES]:

@@ -45,6 +45,8 @@ class ScriptedServer:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
+        # From here on a client may connect; it is served as soon as the server runs.
+        self._socket.listen()
         self._port = int(self._socket.getsockname()[1])
         routes = [
             Route("/v1/models", self._list_models),

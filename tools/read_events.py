@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tools.clock import measure_distance
 from tools.evidence import Evidence, EvidenceBook
@@ -112,8 +112,10 @@ def _build_clock_filter(context: ToolContext, around: str) -> tuple[Callable[[Ev
             return (lambda event: False), f"{around} is no log line; give a handle of a log line or a time"
         return (lambda event: _within(measure_distance(anchor, event).seconds)), ""
     try:
-        seconds = datetime.fromisoformat(around.strip()).timestamp()
-    except ValueError:
+        time = datetime.fromisoformat(around.strip())
+        # A time without zone is meant as the log has it: wall clock read as if it were UTC.
+        seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return (lambda event: False), f"{around!r} is neither a handle seen so far nor an RFC 3339 time"
     return (lambda event: event.moment.clock in ("utc", "local") and _within(_minus(event, seconds))), ""
 

@@ -188,6 +188,15 @@ def test_with_rules_in_the_seat_the_verdict_is_the_rules_own(kind: str) -> None:
     assert run.verdict_id == verdict.verdict_id
 
 
+def test_handles_are_the_rules_own_however_much_the_brief_shows() -> None:
+    events = tuple(make_event(line, "xid:79", f"{XID_TEXT} line {line}", float(line)) for line in range(1, 12))
+    events += (make_event(40, "xid:45", "gx07 kernel: NVRM: Xid (PCI:0000:3b:00): 45, pid=52110", 40.0),)
+    facts = Facts(events=events, coverage=(Coverage("node:gx07", "kernel_log", "read"),))
+    verdict, _, book = look(RulesBackend(), facts)
+    assert same_but_ids(verdict, judge_alone(facts))
+    assert len(book) > len(verdict.evidence)
+
+
 def test_a_careful_model_explains_and_its_invention_is_thrown_out(serve: Serve) -> None:
     server = serve("careful")
     verdict, run, _ = look(open_model(server), settled_facts())

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.backend import ToolCall
 from agent.toolbox import MAX_RESULT_CHARACTERS, Answer, Toolbox, find_tools
@@ -243,3 +245,18 @@ def test_runbooks_are_advice_and_no_evidence() -> None:
     for shelf_of in (None, Shelf([], IndexUnusable("no index", fix="daytwo index"))):
         answer = call(Toolbox(ToolContext(Facts(), book), shelf_of), "search_runbooks", query="fell off")
         assert answer.reading == "not_read"
+
+
+WORDS = st.one_of(
+    st.text(max_size=40), st.sampled_from(["", "e1", "gpu:gx07/1", "xid:45", "0001-01-01", "9999-12-31T23:59:59-12:00"])
+)
+VALUES = {"string": WORDS, "integer": st.integers(-(10**12), 10**12), "array": st.lists(WORDS, max_size=3)}
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(find_tools())))
+def test_no_arguments_make_a_tool_fail(data: st.DataObject, name: str) -> None:
+    toolbox = Toolbox(ToolContext(make_facts(), EvidenceBook()))
+    kinds = {key: row["type"] for key, row in find_tools()[name].schema["properties"].items()}
+    answer = call(toolbox, name, **{key: data.draw(VALUES[kind]) for key, kind in kinds.items()})
+    assert answer.text
+    assert answer.text.count("</evidence>") == 1
