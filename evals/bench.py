@@ -143,7 +143,7 @@ def measure_eval(_: Path) -> Iterator[str]:
             f"- eval, {row.backend}, {report.scenarios} scenarios with twins: fault {render_rate(row.fault)}, "
             f"entity {render_rate(row.entity)}, action {render_rate(row.action)}, harmful {render_rate(row.harmful)}, "
             f"false alarms {render_rate(row.false_alarms)}, {row.seconds_total:.1f} s"
-        )
+        ).replace("\n", " ")
 
 
 def measure_code(_: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ No box is drawn around text: what stands here gets copied into a shell or a chat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -24,6 +24,8 @@ LABEL_WIDTH = 10
 MAX_CLAIM = 240
 MAX_EVIDENCE = 6
 MAX_QUOTE = 400
+MAX_VALUES = 6
+THRESHOLD = "threshold_"
 MAX_EXCERPT_LINES = 10
 MAX_REASON = 200
 COVERAGE_COLOUR = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
@@ -170,13 +172,34 @@ def _evidence(rows: Sequence[EvidenceRow]) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
+    told: dict[str, float | str] = {}
     for row in rows[:MAX_EVIDENCE]:
-        grid.add_row(
-            row.id, Text.assemble((row.source, "underline"), "\n", (f"“{_cut(row.quote, MAX_QUOTE)}”", "green"))
-        )
+        # Columns of a table are squeezed: the words stay, the paper does not.
+        quote = _cut(re.sub(r" {3,}", "  ", row.quote), MAX_QUOTE)
+        text = Text.assemble((row.source, "underline"), "\n", (f"“{quote}”", "green"))
+        if row.values and row.values != told:
+            text.append(f"\n{_spell_values(row.values)}", "dim")
+            told = row.values
+        grid.add_row(row.id, text)
     if len(rows) > MAX_EVIDENCE:
         grid.add_row("", Text(f"and {len(rows) - MAX_EVIDENCE} more: --json shows them all", "dim"))
     return grid
+
+
+def _spell_values(values: Mapping[str, float | str]) -> str:
+    seen = {key: value for key, value in values.items() if isinstance(value, float) and ":" not in key}
+    words = []
+    for key, value in seen.items():
+        if not key.startswith(THRESHOLD):
+            limit = next((seen[THRESHOLD + tail] for tail in _tails(key) if THRESHOLD + tail in seen), None)
+            words.append(f"{key} {value:.4g}" + (f" (limit {limit:.4g})" if limit is not None else ""))
+    return ", ".join(words[:MAX_VALUES])
+
+
+def _tails(key: str) -> list[str]:
+    """`disk_queue_length` may be held against `threshold_disk_queue_length` or `threshold_queue_length`."""
+    parts = key.split("_")
+    return ["_".join(parts[start:]) for start in range(len(parts))]
 
 
 def _consequence(item: Consequence) -> Text:

@@ -161,6 +161,14 @@ def test_evidence_is_capped_and_says_so():
     assert "x" * 401 not in text
 
 
+def test_readings_are_shown_once_with_their_limits():
+    values = {"disk_queue_length": 163.1, "threshold_queue_length": 2.0, "await_seconds": 0.03858, "share:a": 1.0}
+    rows = [{"id": f"e{n}", "source": f"io:{n}", "quote": "sdb      1.00     2.00", "values": values} for n in (1, 2)]
+    text = render_plain(render_verdict(build(evidence=rows)))
+    assert text.count("disk_queue_length 163.1 (limit 2), await_seconds 0.03858\n") == 1
+    assert "“sdb  1.00  2.00”" in text
+
+
 def test_coverage_counts_what_is_missing_and_says_what_to_type():
     text = render_plain(render_coverage(COVERAGE))
     assert text.startswith("Coverage  1 of 3 not read in full")
