@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.document import TextDocument
-from tools.parsers import nvidia_smi, nvidia_smi_query
+from tools.parsers import nvidia_smi, nvidia_smi_csv, nvidia_smi_query
 
 HEAD = """\
 Tue Mar  3 04:12:09 2026
@@ -267,8 +267,48 @@ def test_query_that_begins_within_a_gpu_is_read():
     assert window.latest(0, "gpu_row_remap_pending") == 1
 
 
-@pytest.mark.parametrize("module", [nvidia_smi, nvidia_smi_query])
-@pytest.mark.parametrize("whole", [HEAD + GPU_0 + GPU_1_ERR + PROCESSES, OLD, QUERY])
+@pytest.mark.parametrize(("key", "word"), [("State", "In Progress"), ("Status", "Failure")])
+def test_query_of_a_gpu_that_is_not_in_the_fabric(key, word):
+    text = QUERY.replace(
+        "    Temperature\n", f"    Fabric\n        {key}                             : {word}\n    Temperature\n"
+    )
+    assert "fabric:error" in [event.code for event in read(text, nvidia_smi_query).facts.events]
+    fine = text.replace(word, "Success")
+    assert "fabric:error" not in [event.code for event in read(fine, nvidia_smi_query).facts.events]
+
+
+NAMES = (
+    "timestamp, index, pci.bus_id, temperature.gpu, utilization.gpu [%], memory.used [MiB], power.limit [W], "
+    "clocks_throttle_reasons.active, clocks_throttle_reasons.hw_thermal_slowdown, remapped_rows.pending"
+)
+ROWS = """\
+2026/03/04 11:22:33.123, 0, 00000000:07:00.0, 45, 97 %, 4000 MiB, 400.00 W, 0x0000000000000004, Not Active, No
+2026/03/04 11:22:33.123, 1, 00000000:0F:00.0, 88, 100 %, 4000 MiB, 400.00 W, 0x0000000000000008, Active, Yes
+2026/03/04 11:22:33.123, 2, 00000000:10:00.0, [GPU is lost], [N/A], [N/A], [N/A], [N/A], [N/A], [N/A]
+"""
+BARE = ROWS.replace(" %", "").replace(" MiB", "").replace(" W", "")
+COMMAND = (
+    "$ nvidia-smi --query-gpu=" + ",".join(name.split()[0] for name in NAMES.split(", ")) + " --format=csv,noheader"
+)
+
+
+@pytest.mark.parametrize("text", [f"{NAMES}\n{ROWS}", f"{NAMES}\n{BARE}", f"{COMMAND},nounits\n{BARE}"])
+def test_csv_with_and_without_units_and_header(text):
+    assert nvidia_smi_csv.recognise(text.splitlines()) > 0.9
+    facts = read(text, nvidia_smi_csv).facts
+    (window,) = facts.windows
+    assert [str(gpu) for gpu in window.entities] == ["gpu:n1/0", "gpu:n1/1", "gpu:n1/2"]
+    told = {signal: window.latest(1, signal) for signal in window.values}
+    assert told["gpu_utilization_ratio"] == 1.0 and told["gpu_memory_used_bytes"] == 4000 * 1024**2
+    assert told["gpu_clock_event_reasons"] == 0x48 and told["gpu_row_remap_pending"] == 1.0
+    assert window.latest(0, "gpu_row_remap_pending") == 0.0 and window.clock == "local"
+    assert [(event.code, str(event.entity)) for event in facts.events] == [("gpu:lost", "gpu:n1/2")]
+    assert window.latest(2, "gpu_temperature_celsius") is None
+    assert window.reasons[2, "gpu_temperature_celsius"] == "gpu_lost"
+
+
+@pytest.mark.parametrize("module", [nvidia_smi, nvidia_smi_csv, nvidia_smi_query])
+@pytest.mark.parametrize("whole", [HEAD + GPU_0 + GPU_1_ERR + PROCESSES, OLD, QUERY, f"{NAMES}\n{ROWS}"])
 @given(data=st.data())
 def test_any_truncation_is_read_without_a_crash(module, whole, data):
     start = data.draw(st.integers(0, len(whole)))
@@ -279,7 +319,7 @@ def test_any_truncation_is_read_without_a_crash(module, whole, data):
     assert parsed.unread.unread <= parsed.unread.total
 
 
-@pytest.mark.parametrize("module", [nvidia_smi, nvidia_smi_query])
+@pytest.mark.parametrize("module", [nvidia_smi, nvidia_smi_csv, nvidia_smi_query])
 @given(text=st.text(st.characters(codec="utf-8"), max_size=400))
 def test_any_text_is_read_without_a_crash(module, text):
     assert 0.0 <= module.recognise(text.split("\n")) <= 1.0

@@ -164,6 +164,14 @@ def test_named_node_and_inventory_of_the_site(tmp_path):
     assert facts.inventory == (entry,) and facts.events[0].node == "k"
 
 
+def test_guests_belong_to_the_host_of_the_iostat_text_beside_them(tmp_path):
+    put(tmp_path, "a.txt", "# guest block devices\ndb-3 dm-7 sdb\n")
+    put(tmp_path, "b.txt", IOSTAT)
+    assert {str(link.subject) for link in read(tmp_path).links} == {"guest:hv-12/db-3", "disk:hv-12/dm-7"}
+    put(tmp_path, "c.txt", IOSTAT.replace("hv-12", "hv-13"))
+    assert {str(link.subject) for link in read(tmp_path).links} == {"guest:?/db-3", "disk:?/dm-7"}
+
+
 def test_absent_path_says_so(tmp_path):
     with pytest.raises(EvidenceNotFound) as caught:
         read(tmp_path / "no.log")

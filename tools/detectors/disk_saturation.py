@@ -4,7 +4,7 @@ A device is saturated where utilisation, queue and await are high *together*. Ut
 one request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms serves many at once and is not
 saturated. A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds,
 in two of three measures (bytes, requests, waiting requests). All thresholds are guesses: utilisation 0.9; a queue of 2;
-an await of 20 ms (a disk arm's worst seek and turn), 5 ms on NVMe.
+an await of 20 ms (a disk arm's worst seek and turn), 5 ms where it is NVMe or serves more than an arm can.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ DETECTOR = "disk_saturation"
 BUSY_RATIO = 0.9
 LONG_QUEUE = 2.0
 SLOW_SECONDS = 0.02
-SLOW_NVME_SECONDS = 0.005
+SLOW_FLASH_SECONDS = 0.005
+ARM_REQUESTS_PER_SECOND = 1000.0
+"""What no disk arm can do: above it the device is flash, or an array."""
 HALF, TWICE = 0.5, 2.0
 GUESSED_MAP_FACTOR = 0.7
 """What a score is worth where the guest's device is not known to be part of the disk (a guess)."""
 OLD_FACTOR = 0.5
 """What a score is worth where the readings are averages since boot (a guess)."""
 _UTIL, _QUEUE = "disk_utilization_ratio", "disk_queue_length"
+_RATES = ("disk_reads_per_second", "disk_writes_per_second")
 _AWAITS = ("disk_read_await_seconds", "disk_write_await_seconds")
 
 
@@ -114,14 +117,16 @@ def _measure(row: Row) -> _Pressure | None:
     util, queue, wait = row.recent(_UTIL), row.recent(_QUEUE), _read_wait(row)
     if util is None or queue is None or wait is None:
         return None
-    slow = SLOW_NVME_SECONDS if row.entity.name.startswith("nvme") else SLOW_SECONDS
+    rate = sum(row.recent(signal) or 0.0 for signal in _RATES)
+    is_flash = row.entity.name.startswith("nvme") or rate > ARM_REQUESTS_PER_SECOND
+    slow = SLOW_FLASH_SECONDS if is_flash else SLOW_SECONDS
     return _Pressure(util, queue, wait, slow)
 
 
 def _read_wait(row: Row) -> float | None:
     """Mean wait of all requests: read and write weighted by their rates, the longer one where no rate is told."""
     waits = [row.recent(signal) for signal in _AWAITS]
-    rates = [row.recent(signal) for signal in ("disk_reads_per_second", "disk_writes_per_second")]
+    rates = [row.recent(signal) for signal in _RATES]
     pairs = [(wait, rate or 0.0) for wait, rate in zip(waits, rates, strict=True) if wait is not None]
     total = sum(rate for _, rate in pairs)
     if not pairs:

@@ -34,7 +34,8 @@ _ATTACHED = re.compile(r"^\s*Attached GPUs\s*:\s*(?P<count>\d+)")
 _TIME = re.compile(r"^\s*Timestamp\s*:\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
 _LOST = re.compile(r"GPU is lost|GPU requires reset|Unknown Error", re.IGNORECASE)
 _NOT_SUPPORTED = frozenset({"n/a", "[n/a]", "not supported", "[not supported]", "disabled"})
-_RESET_WORDS = "gpu requires reset"
+_FABRIC_BAD = {"state": ("in progress", "not started", "unknown"), "status": ("failure", "timeout", "unknown error")}
+"""A GPU behind NVSwitches that is not registered with the fabric can run nothing; success and N/A are fine."""
 
 
 def recognise(sample: Sequence[str]) -> float:
@@ -154,7 +155,7 @@ class _Tree:
             setattr(block, "uuid" if word == "gpu uuid" else "serial", "" if text.lower() == "n/a" else text)
         elif path[-1:] and path[-1] in REASON_SECTIONS and word in REASON_BITS:
             self._read_reason(block, REASON_BITS[word], text, quote)
-        elif path[-1:] == ["fabric"] and word == "status" and text.lower() not in ("success", "n/a"):
+        elif path[-1:] == ["fabric"] and text.lower() in _FABRIC_BAD.get(word, ()):
             block.fabric = (quote, text)
         else:
             self._read_signal(block, path, word, text, quote)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tools.types import Coverage, Document, Event, Facts, Parsed, Parser, Unread
+from tools.types import Coverage, Document, Entity, Event, Facts, Parsed, Parser, Unread
 
 JUMP_SECONDS = 1.0
 """Lines of several processors reach a log out of order by milliseconds; a second back is the clock (a guess)."""
@@ -60,6 +60,31 @@ def _unknown_form(document: Document) -> Coverage:
 def _drop_told(events: Iterable[Event], told: Iterable[Event]) -> Iterator[Event]:
     lines = {(event.quote.source, event.quote.line) for event in told}
     return (event for event in events if (event.quote.source, event.quote.line) not in lines)
+
+
+def settle_guest_nodes(facts: Facts) -> Facts:
+    """Give guests and their disks the host of the iostat text beside them, where it is the only one and they have none.
+
+    A guest list tells no host name; a map of devices means nothing but beside the devices' own readings.
+    """
+    hosts = {entity.node for window in facts.windows for entity in window.entities if entity.kind == "disk"} - {""}
+    if len(hosts) != 1:
+        return facts
+    host = hosts.pop()
+
+    def settle(entity: Entity) -> Entity:
+        return replace(entity, node=host) if not entity.node and entity.kind in ("guest", "disk") else entity
+
+    links = [replace(link, subject=settle(link.subject), object=settle(link.object)) for link in facts.links]
+    guests = {id(window) for window in facts.windows if all(entity.kind == "guest" for entity in window.entities)}
+    windows = [
+        replace(window, entities=tuple(settle(entity) for entity in window.entities))
+        if id(window) in guests
+        else window
+        for window in facts.windows
+    ]
+    entities = [settle(entity) if entity.kind == "guest" else entity for entity in facts.entities]
+    return replace(facts, links=tuple(links), windows=tuple(windows), entities=tuple(entities))
 
 
 def note_clock_jumps(facts: Facts) -> Facts:

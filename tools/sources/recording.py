@@ -17,7 +17,7 @@ from tools.errors import EvidenceNotFound, EvidenceUnreadable
 from tools.sources._context import NodeNames, is_context_file, read_context
 from tools.sources._pieces import Piece, Pieces
 from tools.sources._probe import GuardedDocument, probe_file
-from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch
+from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch, settle_guest_nodes
 from tools.sources._segments import ListDocument, Stretch, TailDocument, cut_stretches, strip_line
 from tools.types import Coverage, Document, Facts, Inventory, Line, merge_facts
 
@@ -77,7 +77,7 @@ class RecordingSource:
         if not files or all(row.status == "missing" for row in facts.coverage):
             raise self._nothing_read(facts.coverage)
         facts = replace(facts, events=tuple(settle_years(facts.events)))
-        return keep_recent(facts, self._since)
+        return keep_recent(settle_guest_nodes(facts), self._since)
 
     def _nothing_read(self, coverage: Sequence[Coverage]) -> EvidenceUnreadable:
         named = ", ".join(str(path) for path in self._paths) or "standard input"
