@@ -58,7 +58,7 @@ def _find_cause(position: int, suspicions: Sequence[Suspicion], facts: Facts) ->
     effect = suspicions[position]
     best: tuple[tuple[int, int, int], Explanation] | None = None
     for candidate, cause in enumerate(suspicions):
-        rule = load_fold_rules().get((cause.fault, effect.fault))
+        rule = _find_rule(cause.fault, effect.fault)
         if candidate == position or rule is None or not _is_strong_enough(cause, effect):
             continue
         explanation = explain(candidate, cause, effect, rule, facts)
@@ -68,6 +68,11 @@ def _find_cause(position: int, suspicions: Sequence[Suspicion], facts: Facts) ->
         if best is None or rank > best[0]:
             best = (rank, explanation)
     return best[1] if best else None
+
+
+def _find_rule(cause: str, effect: str) -> FoldRule | None:
+    rules = load_fold_rules()
+    return rules.get((cause, effect)) or (rules.get(("*", effect)) if cause != effect else None)
 
 
 def _is_strong_enough(cause: Suspicion, effect: Suspicion) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from agent.faults import WEIGHT_RANK, load_alternatives, load_event_policy, load_faults
 from agent.fold import fold_suspicions
 from agent.policy import find_difference
-from agent.symptoms import NOT_A_FAULT, read_suspicions
+from agent.symptoms import NOT_A_FAULT, read_suspicions, weigh_event
 from agent.types import SEVERITY_RANK, Case, Confidence, Folded, Role, Suspicion
 from tools.types import Coverage, Entity, Event, Facts, Finding
 from tools.walk import walk_modules
@@ -28,11 +29,30 @@ def judge(facts: Facts) -> tuple[Case, ...]:
     Where nothing is wrong the case says `healthy`, `benign`, `not_applicable` or `unknown`: only what was read
     with nothing missing is healthy.
     """
+    if expects_no_gpu(facts):
+        facts = _without_gpus(facts)
     suspicions = read_suspicions(facts, detect_all(facts))
     harmless = [s for s in suspicions if s.fault in NOT_A_FAULT]
     folded = fold_suspicions([s for s in suspicions if s.fault not in NOT_A_FAULT], facts)
     cases = sorted((build_case(primary, rest, facts) for primary, rest in folded), key=_gravity)
     return (*cases, *judge_coverage(facts, harmless, troubled=bool(cases)))
+
+
+ABSENCE_FAULTS = frozenset({"gpu_missing", "gpu_driver_not_loaded"})
+
+
+def expects_no_gpu(facts: Facts) -> bool:
+    """Say whether the inventory plans no GPU for any of its nodes, and none is seen."""
+    planned = {row.gpus for row in facts.inventory}
+    return planned == {0} and not any(entity.kind == "gpu" for entity in _seen(facts))
+
+
+def _without_gpus(facts: Facts) -> Facts:
+    events = tuple(event for event in facts.events if weigh_event(event).fault not in ABSENCE_FAULTS)
+    rows = [row for row in facts.coverage if row.domain not in GPU_DOMAINS]
+    node = f"node:{facts.inventory[0].node}"
+    rows.append(Coverage(node, "gpu", "not_applicable", "the inventory plans no GPU here"))
+    return replace(facts, events=events, coverage=tuple(rows))
 
 
 def _gravity(case: Case) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy
+from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.types import Suspicion
 from tools.clock import measure_distance
 from tools.entities import resolve_entities
@@ -38,10 +38,11 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
     for event in end_episodes(events):
         policy = weigh_event(event)
         if policy.weight != "none":
-            _add(groups, policy.fault, event.entity, policy.weight, event=event)
+            _add(groups, policy.fault, _place_of(policy.fault, event.entity), policy.weight, event=event)
     for finding in findings:
         weight: Weight = "settles" if finding.settles else "indicates" if finding.score >= 1.0 else "weak"
-        _add(groups, finding.fault_hint, spelling[finding.entity], weight, finding=finding)
+        place = _place_of(finding.fault_hint, spelling[finding.entity])
+        _add(groups, finding.fault_hint, place, weight, finding=finding)
     return [note_circumstances(suspicion, events) for suspicion in groups.values()]
 
 
@@ -65,14 +66,24 @@ def _add(
     )
 
 
+def _place_of(fault: str, entity: Entity) -> Entity:
+    """A fault of the machine is on the node, however many of its devices tell of it."""
+    row = load_faults().get(fault)
+    whole = row is not None and row.component == "node" and entity.kind in ("gpu", "nic", "disk", "guest")
+    return Entity("node", node=entity.node) if whole else entity
+
+
 def weigh_event(event: Event) -> EventPolicy:
     """Look up what an event speaks for; a kernel message that a user wrote is never more than weak."""
     table = load_event_policy()
     policy = table.get(_policy_code(event)) or _default_policy(event)
-    family = event.code.partition(":")[0]
-    if event.writer == "user" and family in KERNEL_FAMILIES and policy.weight != "none":
+    if _is_forgeable(event) and policy.weight != "none":
         return replace(policy, weight="weak")
     return policy
+
+
+def _is_forgeable(event: Event) -> bool:
+    return event.writer == "user" and event.code.partition(":")[0] in KERNEL_FAMILIES
 
 
 def _policy_code(event: Event) -> str:
@@ -92,7 +103,12 @@ def _default_policy(event: Event) -> EventPolicy:
     return EventPolicy(event.code, "benign", "weak", "unused code") if event.code.startswith("xid:") else NO_POLICY
 
 
-ENDINGS: Mapping[str, str] = {"nfs:ok": "nfs:not_responding", "xid:162": "xid:163"}
+ENDINGS: Mapping[str, str] = {
+    "nfs:ok": "nfs:not_responding",
+    "lustre:ok": "lustre:error",
+    "cpu:thermal_normal": "cpu:thermal",
+    "xid:162": "xid:163",
+}
 """An event that ends another: what it ended speaks for nothing any more."""
 
 
@@ -127,6 +143,17 @@ def count_bursts(events: Sequence[Event]) -> int:
         if timed and distance.seconds is not None and distance.seconds > BURST_GAP_SECONDS:
             bursts += 1
     return bursts
+
+
+CORRECTED_ERRORS_PER_PAGE = 10
+"""mcelog takes a page out of use after ten corrected errors in 24 hours (its default `memory-ce-threshold`)."""
+
+
+def count_errors(events: Sequence[Event]) -> int:
+    """Add up what the lines say they count; a line without a count is one."""
+    return sum(
+        int(event.fields.get("count", "1")) if event.fields.get("count", "1").isdigit() else 1 for event in events
+    )
 
 
 def _codes(suspicion: Suspicion) -> set[str]:
@@ -171,13 +198,14 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], b
     ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & {"pci:aer_fatal", "pci:dpc", "pci:link_down"})),
     ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),
     ("disk_media_error", "removable", _field_says("removable", "yes")),
+    ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
     ("disk_wearout", "drive_says", lambda s, _: s.weight == "settles"),
     ("host_cpu_lockup", "hard_or_repeated", lambda s, _: "cpu:hard_lockup" in _codes(s) or count_bursts(s.events) > 1),
+    ("host_memory_correctable", "below_rate", lambda s, _: count_errors(s.events) < CORRECTED_ERRORS_PER_PAGE),
     ("host_kernel_panic", "back_up", lambda s, events: bool(s.events) and _came_back(s, events)),
     ("nic_link_down", "came_back", lambda s, events: bool(s.events) and _came_back(s, events)),
     ("collective_hang", "already_ended", _field_says("ended", "yes")),
-    ("collective_hang", "only_echo", lambda s, _: _only(s, "nccl:remote_error")),
 )
 """(fault, note, test): circumstances under which `differs.csv` changes the action."""
 
@@ -187,6 +215,6 @@ def note_circumstances(suspicion: Suspicion, events: Sequence[Event]) -> Suspici
     notes = [note for fault, note, holds in CIRCUMSTANCES if fault == suspicion.fault and holds(suspicion, events)]
     if suspicion.weight == "weak":
         notes.append("weak_only")
-    if any(event.writer == "user" and event.code.partition(":")[0] in KERNEL_FAMILIES for event in suspicion.events):
-        notes.append("forgeable")
+        if any(_is_forgeable(event) for event in suspicion.events):
+            notes.append("forgeable")
     return replace(suspicion, notes=tuple(notes))

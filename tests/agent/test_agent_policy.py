@@ -1,6 +1,8 @@
 """Policy over the whole table: no plan that frees nothing, no opinion that makes an action more invasive."""
 
+import csv
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import pytest
 
@@ -34,13 +36,19 @@ def variants():
 def test_tables_name_only_faults_and_actions_that_exist():
     table = load_faults()
     named = {p.fault for p in load_event_policy().values()} | {f for f, _ in load_differences()}
-    named |= {name for pair in load_fold_rules() for name in pair}
+    named |= {name for pair in load_fold_rules() for name in pair} - {"*"}
     named |= set(load_alternatives()) | {alt for rows in load_alternatives().values() for alt, _ in rows}
     assert named <= set(table)
     for row in (*table.values(), *load_differences().values()):
         assert row.action in ACTION_RANK and row.follow_up in ACTION_RANK
         assert row.severity in ("ok", "info", "warning", "critical")
         assert row.urgency in ("now", "job_end", "maintenance", "none")
+
+
+def test_every_code_that_parsers_make_has_a_policy():
+    with files("tools").joinpath("catalogue", "codes.csv").open(encoding="utf-8") as stream:
+        codes = {row["code"] for row in csv.DictReader(stream)}
+    assert {code for code in codes if not code.endswith("*")} <= set(load_event_policy())
 
 
 def test_no_fault_explains_itself_or_is_explained_by_what_it_explains_at_any_order():
