@@ -65,7 +65,7 @@ def test_a_bad_night(run):
     assert result.returncode == 1
     assert text.startswith("✖ CRITICAL  gpu_off_bus  gpu:gpu-017/3 (0000:4e:00.0)  confirmed")
     assert "reboot_node · now · then inspect_hardware" in text
-    assert "+ collective_hang x2 on job:4711" in text
+    assert "+ collective_hang x3 on job:4711" in text
     assert "GPU has fallen off the bus" in text
     assert "io_noisy_neighbor" in text
     assert "tenant-b-etl" in text
