@@ -152,7 +152,7 @@ def build_opinion(
     claims = tuple(lookup.ground_claim(_build_claim(draft)) for draft in conclusion.claims)
     standing = list(dict.fromkeys(handle for claim in claims if claim.verified for handle in claim.evidence))
     summary = _clean(conclusion.summary, MAX_SUMMARY_CHARACTERS)
-    if not standing or lookup.find_unsupported(summary, standing, must_say_something=True):
+    if not standing or lookup.find_unsupported(summary, standing, as_claim=True):
         summary = ""
     everything = [evidence.id for evidence in book]
     alternatives = []

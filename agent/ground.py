@@ -1,7 +1,7 @@
 """Grounding: every number, quotation, name and time of a claim is looked up in the evidence that it cites.
 
-What is not found there is struck out with the reason. Not checked is what the words mean: a negation of a true
-quotation passes; that is why an opinion never decides more than the fault, and never the action.
+What is not found there is struck out with the reason. Not checked is what the other words mean: "the GPU is fine since
+Xid 79" passes; that is why an opinion never decides more than the fault, and never the action.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _ADVICE = re.compile(
     r"\b(replac|swap|rma\b|reboot|reset|power[- ]?cycl|drain|cordon|reseat|restart|reinstall|limit_tenant|fix_fac)",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(r"\b(not|no|never|none|nothing|neither|nor|without|cannot|missing|\w+n't)\b", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]{3,}")
 _COMMON = frozenset({
     "the", "and", "was", "were", "has", "have", "had", "for", "with", "that", "this", "from", "its", "are", "not",
@@ -112,20 +113,24 @@ class Lookup:
             problem = (
                 _first_problem(claim.text, ground)
                 or find_causal_problem(_QUOTED.sub(" ", claim.text), cited)
+                or _find_denial(claim.text, ground)
                 or _say_vacuous(claim.text, ground)
             )
         return claim.model_copy(update={"verified": not problem, "rejected_because": problem or None})
 
-    def find_unsupported(self, text: str, evidence_ids: Sequence[str], *, must_say_something: bool = False) -> str:
+    def find_unsupported(self, text: str, evidence_ids: Sequence[str], *, as_claim: bool = False) -> str:
         """Say what a sentence states that the given evidence does not hold; empty where nothing.
 
         Args:
             text: A summary or a reason.
             evidence_ids: Handles of the evidence that it may rest on.
-            must_say_something: Whether a sentence that shares no word with the evidence counts as unsupported.
+            as_claim: Whether it must say something, and deny nothing, as a claim must.
         """
         ground = self._gather(self._find(evidence_ids))
-        return _first_problem(text, ground) or (_say_vacuous(text, ground) if must_say_something else "")
+        problem = _first_problem(text, ground)
+        if problem or not as_claim:
+            return problem
+        return _find_denial(text, ground) or _say_vacuous(text, ground)
 
     def _find(self, evidence_ids: Sequence[str]) -> list[Evidence]:
         return [one for one in map(self.book.find, evidence_ids) if one is not None]
@@ -295,6 +300,14 @@ def _check_advice(text: str, ground: Ground) -> str:
         if match[1].lower() not in ground.text:
             return f"advises an action ({match[0]}…), which is the policy's to choose"
     return ""
+
+
+def _find_denial(text: str, ground: Ground) -> str:
+    """A line shows what is there; that something is not there can be claimed only where the evidence itself denies."""
+    denied = _DENIAL.search(_QUOTED.sub(" ", text))
+    if denied is None or _DENIAL.search(ground.text):
+        return ""
+    return f"denies something ({denied[0]!r}), which nothing in {_spell(ground)} does"
 
 
 def _say_vacuous(text: str, ground: Ground) -> str:

@@ -78,7 +78,7 @@ TROUBLES = {
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_every_trouble_on_the_wire_is_one_error_within_its_time(trouble: str) -> None:
     with ScriptedServer(trouble) as server:
-        backend = open_backend(server, timeout_seconds=1.0)
+        backend = open_backend(server, timeout_seconds=0.6)
         for ask in (
             lambda: backend.step(MESSAGES, TOOLS, seconds=60),
             lambda: backend.conclude(MESSAGES, SCHEMA, seconds=60),

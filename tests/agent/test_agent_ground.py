@@ -130,6 +130,8 @@ FALSE_CLAIMS = [
     ("The collective operation timeout of rank 3 caused the GPU to fall off the bus.", ["e1", "e2"], "later than"),
     ("The fallen off GPU led to the nvme I/O timeout, aborting.", ["e1", "e5"], "cannot be told"),
     ("Everything is fine.", ["e1"], "says nothing"),
+    ("The GPU has not fallen off the bus.", ["e1"], "denies"),
+    ("No other GPU has fallen off the bus.", ["e1"], "denies"),
     ("The bus is gone: replace the GPU.", ["e1"], "advises"),
     ("The GPU has fallen off the bus, so reboot_node is the action.", ["e1"], "advises"),
 ]  # fmt: skip
@@ -285,3 +287,10 @@ def test_decimals_pass_where_the_digits_shown_are_those_of_the_evidence(seen: fl
 def test_no_text_makes_grounding_fail(text: str) -> None:
     facts = make_facts()
     ground_claims([Claim(text=text, evidence=["e1", "e2"], verified=False)], make_book(facts), facts)
+
+
+def test_a_denial_stands_where_the_evidence_itself_denies() -> None:
+    book = EvidenceBook()
+    book.add(Quote("dmesg", 1, "device not responding, lane 3 is missing"))
+    claim = Claim(text="The device does not respond.", evidence=["e1"], verified=False)
+    assert ground_claims([claim], book)[0].verified
