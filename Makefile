@@ -6,6 +6,7 @@ RIGHT := import sys; raise SystemExit(sys.version_info[:2] not in ((3, 11), (3, 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	if $$p -c '$(RIGHT)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+SYNC := $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup demo test test-all-pythons check bench lock docs clean
@@ -24,8 +25,7 @@ $(VENV)/.ready: pyproject.toml uv.lock
 	@$(BIN)/python -c 'import uv' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@# Where a proxy signs with a certificate of its own, only the system's store knows it.
 	@echo "installing what uv.lock names into $(VENV)"
-	@$(UV) sync --quiet --locked --inexact --python $(BIN)/python || \
-	  UV_SYSTEM_CERTS=1 $(UV) sync --quiet --locked --inexact --python $(BIN)/python
+	@$(SYNC) 2>$(VENV)/first-try.log || UV_SYSTEM_CERTS=1 $(SYNC) || { cat $(VENV)/first-try.log >&2; exit 1; }
 	@touch $@
 
 demo: setup  ## Show the main job in three acts, in under five minutes
