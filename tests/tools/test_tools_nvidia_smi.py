@@ -85,6 +85,21 @@ def test_err_cells_are_events_and_never_zero():
     assert window.reasons[1, "gpu_temperature_celsius"] == "error"
 
 
+def test_list_of_devices():
+    text = "".join(
+        f"GPU {n}: NVIDIA H100 80GB HBM3 (UUID: GPU-0000000{n}-1111-2222-3333-444444444444)\n" for n in (0, 1)
+    )
+    text += "  MIG 1g.10gb     Device  0: (UUID: MIG-aaaa)\n"
+    assert nvidia_smi.recognise(text.splitlines()) > 0.8
+    parsed = read(text)
+    (window,) = parsed.facts.windows
+    assert [(str(gpu), list(gpu.id_map)) for gpu in window.entities] == [
+        ("gpu:n1/0", ["uuid"]),
+        ("gpu:n1/1", ["uuid"]),
+    ]
+    assert parsed.unread.unread == 0 and parsed.facts.coverage == ()
+
+
 def test_two_tables_are_two_columns():
     later = HEAD.replace("04:12:09", "04:13:09") + GPU_0.replace("41C", "57C")
     (window,) = read(HEAD + GPU_0 + "\n" + later).facts.windows

@@ -1,4 +1,4 @@
-"""Reads the table of `nvidia-smi` and the errors that it prints in its stead.
+"""Reads the table of `nvidia-smi`, the list of `nvidia-smi -L`, and the errors that it prints in their stead.
 
 Knows the layouts of drivers 390 to 590: two-line cells, three-line cells with the MIG row (since 450), the wide table
 (since 530), and `ERR!` cells. A table that is cut in the middle is read as far as it goes, with coverage `partial`.
@@ -38,6 +38,8 @@ _FIRST = re.compile(
     r"^\|?\s*(?P<index>\d{1,3})\s+(?P<model>\S.*?)\s+(?:On|Off|N/A|ERR!)?\s*\|\s*"
     r"(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])\s*(?P<display>On|Off|N/A|ERR!)?\s*(?:\|(?P<ecc>[^|]*)\|?)?"
 )
+_LISTED = re.compile(r"^\s*GPU (?P<index>\d{1,3}): \S.*\(UUID: (?P<uuid>GPU-[0-9a-fA-F-]+)\)\s*$")
+_LISTED_PART = re.compile(r"^\s+MIG \S+\s+Device\s+\d+: \(UUID: MIG-")
 _DATE = re.compile(r"^\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
 _ECC = "gpu_ecc_uncorrected_volatile_total"
 _SECOND: tuple[tuple[int, re.Pattern[str], tuple[tuple[str, float], ...]], ...] = (
@@ -56,7 +58,7 @@ def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: the program's own head line or GPU rows, else the share of its error texts."""
     if any(_HEAD.search(line) for line in sample):
         return 0.95
-    if any(_FIRST.match(line) for line in sample):
+    if any(_FIRST.match(line) or _LISTED.match(line) for line in sample):
         return 0.9
     kept = [line for line in sample if not is_noise(line)]
     errors = sum(is_error_text(line) for line in kept)
@@ -89,7 +91,7 @@ class _Table:
         self.cut = False
         self.in_body = False
         self.steps: tuple[Callable[[Line], bool], ...] = (
-            self._read_date, self._read_first, self._read_second, self._read_rest, self._read_error,
+            self._read_date, self._read_listed, self._read_first, self._read_second, self._read_rest, self._read_error,
         )  # fmt: skip
 
     def read_line(self, line: Line) -> None:
@@ -109,6 +111,13 @@ class _Table:
         self.shown.clear()
         self.readings.start_column(time.timestamp())
         return True
+
+    def _read_listed(self, line: Line) -> bool:
+        match = _LISTED.match(line.text)
+        if match is not None:
+            gpu = make_gpu(self.document.node, index=match["index"], uuid=match["uuid"])
+            self.readings.quote_row(gpu, make_quote(self.document, line))
+        return match is not None or bool(_LISTED_PART.match(line.text))
 
     def _read_first(self, line: Line) -> bool:
         match = _FIRST.match(line.text)
