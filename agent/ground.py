@@ -188,15 +188,15 @@ def _check_times(text: str, ground: Ground) -> tuple[str, str]:
     seen |= {clock.replace(",", ".") for clock in _CLOCK.findall(ground.text.upper())}
     for match in _ISO.finditer(text):
         if match[1] not in ground.text or not _has_clock(match[2], seen):
-            return text, f"time {match[0]} is not in {_spell(ground)}"
+            return text, f"time {match[0]} does not stand in {_spell(ground)}"
     rest = _ISO.sub(" ", text)
     for match in _CLOCK.finditer(rest):
         if not _has_clock(match[1], seen):
-            return text, f"time {match[0]} is not in {_spell(ground)}"
+            return text, f"time {match[0]} does not stand in {_spell(ground)}"
     rest = _CLOCK.sub(" ", rest)
     for match in _DATE.finditer(rest):
         if match[0] not in ground.text:
-            return text, f"date {match[0]} is not in {_spell(ground)}"
+            return text, f"date {match[0]} does not stand in {_spell(ground)}"
     return _DATE.sub(" ", rest), ""
 
 
@@ -210,7 +210,7 @@ def _check_addresses(text: str, ground: Ground) -> tuple[str, str]:
     seen |= {event.entity.id_map.get("pci", "") for event in ground.events}
     for match in _PCI.finditer(text):
         if normalise_pci(match[1]) not in seen:
-            return text, f"address {match[1]} is not in {_spell(ground)}"
+            return text, f"address {match[1]} does not stand in {_spell(ground)}"
     return _PCI.sub(" ", text), ""
 
 
@@ -220,12 +220,12 @@ def _check_codes(text: str, ground: Ground) -> tuple[str, str]:
         family = "sxid" if match[0].lower().startswith("sxid") else "xid"
         written = re.search(rf"\b{family}\b.*?(?<![\w.]){match[1]}(?![\w.]\w)", ground.text)
         if f"{family}:{match[1]}" not in codes and not (written and not codes):
-            return text, f"{match[0]} is not in {_spell(ground)}"
+            return text, f"{match[0]} does not stand in {_spell(ground)}"
     rest = _XID.sub(" ", text)
     for pattern, kind in ((_GPU_INDEX, "gpu"), (_JOB, "job")):
         for match in pattern.finditer(rest):
             if not _is_named(kind, match[1], ground):
-                return text, f"{match[0]} is not in {_spell(ground)}"
+                return text, f"{match[0]} does not stand in {_spell(ground)}"
         rest = pattern.sub(" ", rest)
     return rest, ""
 
@@ -246,12 +246,12 @@ def _check_names(text: str, ground: Ground) -> tuple[str, str]:
             if pattern is _NAME_WITH_DIGIT and _is_quantity(match[0]):
                 continue
             if not ground.holds(match[0]):
-                return text, f"{match[0]!r} is not in {_spell(ground)}"
+                return text, f"{match[0]!r} does not stand in {_spell(ground)}"
         rest = pattern.sub(lambda match: match[0] if _is_quantity(match[0]) else " ", rest)
     for found in re.findall(r"[\w.\-]*[A-Za-z][\w.\-]*", rest):
         word = found.strip(".-")
         if word.lower() in ground.known_names and not ground.holds(word):
-            return text, f"{word!r} is not in {_spell(ground)}"
+            return text, f"{word!r} does not stand in {_spell(ground)}"
     return rest, ""
 
 
@@ -270,9 +270,9 @@ def _check_numbers(text: str, ground: Ground) -> tuple[str, str]:
             # The number of a rank is no count of ranks: only the evidence's own "8 GPUs" bears "8 GPUs" out.
             if re.search(rf"(?<![\w.]){claimed.value:.0f}\s+{noun}\b", ground.text):
                 continue
-            return text, f"'{claimed.text} {noun}' is not in {_spell(ground)}"
+            return text, f"'{claimed.text} {noun}' does not stand in {_spell(ground)}"
         if not bears_out(claimed, ground.numbers, unit_must_be_seen=ground.from_log):
-            return text, f"{claimed.text!r} is not in {_spell(ground)}"
+            return text, f"{claimed.text!r} does not stand in {_spell(ground)}"
     return text, ""
 
 

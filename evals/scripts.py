@@ -45,7 +45,7 @@ def answer_carefully(talk: Conversation) -> Answer:
     claims += [_invent(rows)] if rows else []
     conclusion = {
         "fault": fault if rows else "unknown",
-        "summary": f"{subject} shows {fault.replace('_', ' ')}. The claims quote the lines that say so.",
+        "summary": f"{subject} shows {fault.replace('_', ' ')}: {_cite(rows[0])}." if rows else "",
         "claims": claims,
         "alternatives": [
             {"fault": other, "why": "no line that was read speaks for it"}
@@ -195,8 +195,12 @@ def _cut(row: Row) -> str:
     return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS].rpartition(" ")[0]
 
 
+def _cite(row: Row) -> str:
+    return f'"{_cut(row)}"'
+
+
 def _quote(row: Row, words: str) -> dict[str, Any]:
-    return {"text": f'{words} "{_cut(row)}".', "evidence": [row.handle]}
+    return {"text": f"{words} {_cite(row)}.", "evidence": [row.handle]}
 
 
 def _invent(rows: list[Row]) -> dict[str, Any]:
