@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 from rich.text import Text
 
-from agent.run import Run, Step
+from agent.run import Run
 from agent.settings import Settings, load_settings
 from agent.types import TriageReport
+from serve.render import render_step
 from serve.terminal import note, print_people
 from serve.triage import print_report, triage_request
 from serve.types import Request
@@ -23,7 +23,6 @@ from tools.errors import DaytwoError, OperatorError
 from tools.shell import expect_success, install_hint, run_command
 
 INSTALL_SECONDS = 120.0
-MAX_ARGUMENTS = 90
 EVIDENCE = Path(__file__).resolve().parent.parent / "examples" / "bad-night"
 NEXT_COMMANDS = (
     ("on a node of yours", "daytwo triage --host"),
@@ -82,17 +81,9 @@ def _play(act: Act, settings: Settings) -> bool:
     report = act.play(settings, runs.append)
     print_report(report, settings, full=act.full)
     if runs:
-        print_people(Text(), Text("What the model did", "bold"), *[_render_step(step) for step in runs[0].steps])
+        print_people(Text(), Text("What the model did", "bold"), *[render_step(asdict(step)) for step in runs[0].steps])
     print_people(Text(), Text.assemble(("Shown: ", "bold"), f"{act.shown} ({perf_counter() - started:.1f} s)"), Text())
     return act.holds(report)
-
-
-def _render_step(step: Step) -> Text:
-    name = step.name if step.kind == "tool" else ""
-    given = {key: value for key, value in json.loads(step.arguments or "{}").items() if value not in ("", [], None)}
-    words = json.dumps(given) if given else ""
-    arguments = words if len(words) <= MAX_ARGUMENTS else words[:MAX_ARGUMENTS] + " …"
-    return Text.assemble(f"  {step.kind:9}", (name, "bold"), (f" {arguments}  {step.seconds * 1e3:.0f} ms", "dim"))
 
 
 def _triage_host(settings: Settings, record: Callable[[Run], None]) -> TriageReport:

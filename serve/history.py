@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import Group
 from rich.text import Text
 
 from agent.settings import load_settings
 from agent.store import open_store
 from agent.types import Verdict
 from serve.library import read_excerpts
-from serve.render import render_lines, render_verdict
+from serve.render import render_lines, render_step, render_verdict
 from serve.terminal import print_people, print_text
 from tools.errors import OperatorError
 
@@ -57,11 +58,10 @@ def _suggest(recent: Sequence[Verdict]) -> str:
     return " or ".join(f"daytwo explain {verdict.case_id}" for verdict in recent)
 
 
-def _render_run(run: Mapping[str, Any]) -> Text:
+def _render_run(run: Mapping[str, Any]) -> Group:
     when = datetime.fromtimestamp(run["time_seconds"], UTC).isoformat(timespec="seconds")
     origin = run.get("origin", {})
     where = "this machine" if origin.get("host") else ", ".join(origin.get("paths", []))
-    text = Text.assemble((f"{run['kind']} ", "bold"), f"{when} {where}", (f"  {run['run_id']}", "dim"))
-    for step in run.get("steps", []):
-        text.append(f"\n  {json.dumps(step)}", "dim")
-    return text
+    said = f"not used: {run['rejected']}" if run.get("rejected") else ""
+    head = Text.assemble((f"{run['kind']} ", "bold"), f"{when} {where}{said}", (f"  {run['run_id']}", "dim"))
+    return Group(head, *[render_step(step) for step in run.get("steps", [])])

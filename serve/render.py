@@ -5,8 +5,10 @@ No box is drawn around text: what stands here gets copied into a shell or a chat
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -25,6 +27,7 @@ MAX_CLAIM = 240
 MAX_EVIDENCE = 6
 MAX_QUOTE = 400
 MAX_VALUES = 6
+MAX_ARGUMENTS = 90
 THRESHOLD = "threshold_"
 MAX_EXCERPT_LINES = 10
 MAX_REASON = 200
@@ -99,6 +102,22 @@ def render_coverage(rows: Sequence[CoverageRow]) -> Group:
     unread = sum(row.status in ("missing", "partial") for row in rows)
     said = f"{unread} of {len(rows)} not read in full" if unread else "all was read"
     return Group(Text.assemble(("Coverage", "bold"), (f"  {said}", "dim")), Padding(grid, (0, 0, 0, 2)))
+
+
+def render_step(step: Mapping[str, Any]) -> Text:
+    """Render one step of an investigation in a line: kind, tool, what it was asked, how long it took."""
+    name = str(step["name"]) if step["kind"] == "tool" else ""
+    try:
+        asked = json.loads(step["arguments"] or "{}")
+    except json.JSONDecodeError:
+        asked = {"": step["arguments"]}
+    given = (
+        {key: value for key, value in asked.items() if value not in ("", [], None)} if isinstance(asked, dict) else {}
+    )
+    arguments = _cut(json.dumps(given), MAX_ARGUMENTS) if given else ""
+    return Text.assemble(
+        f"  {step['kind']:9}", (name, "bold"), (f" {arguments}  {step['seconds'] * 1e3:.0f} ms", "dim")
+    )
 
 
 def _spell_row(row: CoverageRow) -> str:
