@@ -140,7 +140,7 @@ def build_opinion(
     facts: Facts,
     possible: Mapping[str, str],
     *,
-    model: ModelUse,
+    model: ModelUse | None,
     usage: Usage,
 ) -> Opinion:
     """Ground a conclusion: what the evidence does not hold is struck out, and the opinion falls with its main claim.
