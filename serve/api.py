@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import tempfile
@@ -30,6 +31,8 @@ from serve.types import Request as TriageRequest
 from tools.errors import DaytwoError, OperatorError, SiteConfigError
 
 MAX_FILES = 200
+TRIAGES_AT_ONCE = 4
+"""More wait in line: each holds its evidence in memory (a guess)."""
 MAX_NAME_CHARACTERS = 80
 BEARER = HTTPBearer(auto_error=False, description="The token in DATA_DIR/token, or DAYTWO_API_TOKEN.")
 STATUS_OF_ERROR: Mapping[type[Exception], int] = {OperatorError: 422, SiteConfigError: 500, RagError: 500}
@@ -108,6 +111,7 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     api = FastAPI(title="Daytwo", version=version("daytwo"), docs_url=None, redoc_url=None)
     api.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     guarded = [Depends(check_token)]
+    slots = asyncio.Semaphore(TRIAGES_AT_ONCE)
 
     @api.get("/healthz")
     def tell_health() -> Health:
@@ -118,7 +122,8 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     async def triage_evidence(request: Request) -> TriageReport:
         """Triage evidence: JSON with `text`, or a multipart form with files. The verdicts are kept."""
         evidence = await read_evidence(request)
-        return await run_in_threadpool(triage_texts, evidence, settings)
+        async with slots:
+            return await run_in_threadpool(triage_texts, evidence, settings)
 
     @api.get("/v1/verdicts", dependencies=guarded, responses=PROBLEMS)
     def list_verdicts(
@@ -244,4 +249,9 @@ def triage_texts(evidence: Mapping[str, bytes], settings: Settings) -> TriageRep
         folder = Path(name)
         for label, content in evidence.items():
             (folder / label).write_bytes(content)
-        return triage_request(TriageRequest(paths=(folder,)), settings, datetime.now(UTC))
+        request = TriageRequest(paths=(folder,), origin=tuple(evidence))
+        try:
+            return triage_request(request, settings, datetime.now(UTC))
+        except OperatorError as error:
+            # Where the texts stood meanwhile is nobody's business.
+            raise OperatorError(error.message.replace(name, "the request"), fix=error.fix) from None

@@ -110,6 +110,8 @@ def build_sources(request: Request, settings: Settings, now: datetime) -> list[S
     if request.paths:
         from tools.sources.recording import RecordingSource
 
+        if STANDARD_INPUT in request.paths and sys.stdin.isatty():
+            note("daytwo: reading standard input; end it with Ctrl-D")
         sources.append(
             RecordingSource(
                 request.paths,
@@ -159,7 +161,8 @@ def keep(report: TriageReport, facts: Facts, runs: Sequence[Run], request: Reque
     """Store a report and its investigations; what goes wrong here costs a note, never the verdict."""
     from agent.store import open_store
 
-    origin = {"host": request.host, "paths": [str(path) for path in request.paths], "model": request.model}
+    paths = request.origin or [str(path) for path in request.paths]
+    origin = {"host": request.host, "paths": list(paths), "model": request.model or settings.model}
     try:
         store = open_store(settings.data_dir)
         store.add_report(report, events=facts.events, origin=origin)

@@ -16,6 +16,7 @@ class Request:
         model: URL#NAME; empty means what the settings say.
         since: Leave out what is older; empty means nothing is left out.
         store: Keep the verdicts.
+        origin: What the audit names in place of the paths.
     """
 
     paths: tuple[Path, ...] = ()
@@ -23,3 +24,4 @@ class Request:
     model: str = ""
     since: str = ""
     store: bool = True
+    origin: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -157,7 +158,17 @@ def test_bad_bodies(client, body, kind, code):
 def test_nothing_known_is_never_healthy(client):
     answer = client.post("/v1/triage", json={"text": "hello\nworld\n"})
     assert answer.status_code == 422
-    assert answer.json()["error"]
+    assert answer.json()["error"].startswith("Nothing in the request could be read")
+
+
+def test_several_at_once_are_all_answered(client):
+    def ask(number: int) -> int:
+        return client.post("/v1/triage", json={"text": LOG.replace("n7", f"n{number}")}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(12))) == [200] * 12
+    kept = client.get("/v1/verdicts", params={"limit": 1000, "fault": "gpu_off_bus"}).json()["verdicts"]
+    assert {f"gpu:n{number}" for number in range(12)} <= {v["subject"]["entity"].partition("/")[0] for v in kept}
 
 
 def test_reading_what_is_not_there(client):
