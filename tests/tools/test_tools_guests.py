@@ -96,6 +96,13 @@ def test_domstats_and_dmsetup():
     assert ("disk:hv-12/vg0-db", "part_of", "disk:hv-12/dm-4") in found
 
 
+def test_xe_lists_name_guests():
+    text = "uuid ( RO)           : 1111-2222\n     name-label ( RW): mail-1\n    power-state ( RO): running\n"
+    assert guests.recognise(text.splitlines()) > 0.6
+    parsed = read(text)
+    assert [entity.name for entity in parsed.facts.entities] == ["mail-1"] and parsed.unread.unread == 0
+
+
 @given(text=st.text(st.characters(codec="utf-8"), max_size=300), cut=st.integers(0, 600))
 def test_any_text_and_any_truncation_is_read(text, cut):
     whole = XL + MAP + DOMBLK + LSBLK

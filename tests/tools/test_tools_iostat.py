@@ -66,7 +66,9 @@ def test_one_report_only_is_partial_and_marked():
 
 
 def test_one_report_without_the_system_line_may_be_since_boot():
-    (row,) = read(NEW + BUSY).facts.coverage
+    facts = read(NEW + BUSY).facts
+    assert facts.windows[0].reasons == {(0, "disk_utilization_ratio"): iostat.MAYBE_SINCE_BOOT}
+    (row,) = facts.coverage
     assert row.reason == "one report only: may be averages since boot"
 
 

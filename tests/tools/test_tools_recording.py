@@ -280,6 +280,15 @@ def test_since_drops_older_events_and_says_which_clock_it_could_not_use(tmp_path
     assert row.status == "partial" and "no wall time" in row.reason
 
 
+@pytest.mark.parametrize("margin", ["> ", ">", "> > ", "    "])
+@pytest.mark.parametrize("text", [TABLE, IOSTAT, KERNEL])
+def test_what_a_mail_put_before_every_line_is_removed(tmp_path, margin, text):
+    plain = read(put(tmp_path, "a.txt", text))
+    quoted = read(put(tmp_path, "a.txt", "".join(f"{margin}{line}".rstrip() + "\n" for line in text.splitlines())))
+    assert codes(quoted) == codes(plain) and rows_of(quoted, "a.txt") == rows_of(plain, "a.txt")
+    assert [sorted(window.values) for window in quoted.windows] == [sorted(window.values) for window in plain.windows]
+
+
 def test_colours_are_removed(tmp_path):
     facts = read(put(tmp_path, "k.log", KERNEL.replace("NVRM", "\x1b[31mNVRM\x1b[0m")))
     assert "xid:79" in codes(facts)

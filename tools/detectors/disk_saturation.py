@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tools.detectors._guest_shares import MEASURES, DiskMap, GuestUse, sum_measure
 from tools.detectors._rows import Row, find_rows
 from tools.entities import same_node
-from tools.parsers.iostat import SINCE_BOOT
+from tools.parsers.iostat import MAYBE_SINCE_BOOT, SINCE_BOOT
 from tools.types import Entity, Facts, Finding, Quote
 
 DETECTOR = "disk_saturation"
@@ -28,8 +28,8 @@ ARM_REQUESTS_PER_SECOND = 1000.0
 HALF, TWICE = 0.5, 2.0
 GUESSED_MAP_FACTOR = 0.7
 """What a score is worth where the guest's device is not known to be part of the disk (a guess)."""
-OLD_FACTOR = 0.5
-"""What a score is worth where the readings are averages since boot (a guess)."""
+OLD_FACTORS = {SINCE_BOOT: 0.5, MAYBE_SINCE_BOOT: 0.8}
+"""What a score is worth where the readings are averages since boot, or may be (a guess)."""
 _UTIL, _QUEUE = "disk_utilization_ratio", "disk_queue_length"
 _RATES = ("disk_reads_per_second", "disk_writes_per_second")
 _AWAITS = ("disk_read_await_seconds", "disk_write_await_seconds")
@@ -78,7 +78,7 @@ def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
         pressure = _measure(row)
         if pressure is None:
             continue
-        if row.reason(_UTIL) == SINCE_BOOT:
+        if row.reason(_UTIL) in OLD_FACTORS:
             old.append((row, pressure))
         elif pressure.util >= BUSY_RATIO:
             wait = f"{pressure.wait_seconds * 1000:.3g} ms with a queue of {pressure.queue:.3g}"
@@ -86,7 +86,8 @@ def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
     if old:
         row, pressure = max(old, key=lambda pair: pair[1].util)
         wait = f"busiest {pressure.util:.2%}, {pressure.wait_seconds * 1000:.3g} ms a request"
-        yield _harmless(row, pressure, f"averages since boot show nothing ({wait}); the present is not in them")
+        age = "averages since boot" if row.reason(_UTIL) == SINCE_BOOT else "what may be averages since boot"
+        yield _harmless(row, pressure, f"{age} show nothing ({wait}); the present is not in them")
 
 
 def _harmless(row: Row, pressure: _Pressure, note: str) -> Finding:
@@ -145,9 +146,9 @@ def _report(
     if guessed:
         uses = disks.list_uses(row.entity, guess=True)
     culprit = _find_culprit(row, uses)
-    is_old = row.reason(_UTIL) == SINCE_BOOT
-    notes = _notes(culprit, uses, disks, guessed=guessed, is_old=is_old)
-    score = pressure.score * (OLD_FACTOR if is_old else 1.0)
+    age = row.reason(_UTIL)
+    notes = _notes(culprit, uses, disks, guessed=guessed, age=age)
+    score = pressure.score * OLD_FACTORS.get(age, 1.0)
     if culprit is not None:
         score = min(score, culprit.share / HALF) * (GUESSED_MAP_FACTOR if guessed else 1.0)
     start, end = row.span
@@ -195,10 +196,10 @@ def _total(row: Row, name: str, signals: Sequence[str]) -> float:
 
 
 def _notes(
-    culprit: _Culprit | None, uses: Sequence[GuestUse], disks: DiskMap, *, guessed: bool, is_old: bool
+    culprit: _Culprit | None, uses: Sequence[GuestUse], disks: DiskMap, *, guessed: bool, age: str
 ) -> Iterator[str]:
-    if is_old:
-        yield "the readings are averages since boot, not the present"
+    if age in OLD_FACTORS:
+        yield f"the readings {'are' if age == SINCE_BOOT else 'may be'} averages since boot, not the present"
     if culprit is not None:
         yield f"{culprit.use.guest.name} holds {culprit.share:.0%}, the next one {culprit.next_share:.0%}"
         if guessed:

@@ -17,6 +17,10 @@ PROMPT = re.compile(
     r"[#$%>]\s+(?:sudo\s+|time\s+|watch\s+(?:-\S+\s+)*)*(?P<command>[A-Za-z_./][\w./-]*)(?P<rest>(?:\s.*)?)$"
 )
 """A shell prompt and what was typed: ``root@host:~# iostat -x 1``, ``$ dmesg``; also ``# nvidia-smi``."""
+_LOOSE_PROMPT = re.compile(
+    r"^\s*\S{1,40}\s?[#$%>]\s+(?:sudo\s+)?(?:nvidia-smi|iostat|dmesg|journalctl|smartctl|nvme|xl|xe|xm|virsh|lsblk|"
+    r"dmsetup|cat|tail|head|less|grep|df|ls|free|uptime|hostname|ibstat|ethtool|ip|sinfo|squeue|scontrol|date)\b"
+)
 _CUT = re.compile(
     r"^\W*(?:\[?\s*(?:\.{3,}|…)\s*\]?|<snip>|\[snip\]|-{3,}\s*(?:snip|cut|truncated).*)\W*$", re.IGNORECASE
 )
@@ -41,6 +45,11 @@ def parse_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def is_prompt(text: str) -> bool:
+    """Say whether a line is a shell prompt with a command: of the usual shape, or any word before a known command."""
+    return bool(PROMPT.match(text) or _LOOSE_PROMPT.match(text))
+
+
 def is_cut(text: str) -> bool:
     """Say whether a line only tells that something was left out here: ``[...]``, ``<snip>``."""
     return bool(_CUT.match(text))
@@ -57,7 +66,7 @@ def is_noise(text: str) -> bool:
     stripped = text.strip()
     if not stripped or not any(c.isalnum() for c in stripped):
         return True
-    return bool(PROMPT.match(text) or _STAMP_ONLY.match(text)) or is_cut(text)
+    return is_prompt(text) or bool(_STAMP_ONLY.match(text)) or is_cut(text)
 
 
 class Tally:

@@ -1,6 +1,6 @@
 """Reads guest lists and the maps that cross them with block devices.
 
-Knows `xl list` / `xm list` (Xen 4), `virsh list`, `virsh domblklist NAME` (the name stands on the prompt line),
+Knows `xl list` / `xm list` (Xen 4), `xe vm-list` (names only: its `device` is the guest's own name for a disk), `virsh list`, `virsh domblklist NAME` (the name stands on the prompt line),
 `virsh domstats --block`, `lsblk` trees, `dmsetup ls`, `ls -l /dev/mapper`, and two plain forms::
 
     # guest block devices            device -> guest
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tools.parsers._lines import PROMPT, Tally, is_noise, make_quote
+from tools.parsers._lines import Tally, is_noise, is_prompt, make_quote
 from tools.parsers._readings import Readings
 from tools.types import Document, Domain, Entity, Facts, Line, Link, Parsed, Relation
 
@@ -52,6 +52,7 @@ _PHYSICAL = re.compile(r"(?:sd|nvme|vd|xvd)\w+")
 _SYMLINK = re.compile(r"(?P<name>[\w./+-]+)\s+->\s+(?:\.\./)*(?:/dev/)?(?P<device>dm-\d+)\s*$")
 _DMSETUP = re.compile(r"^\s*(?P<name>[\w.+-]+)\s+\(25[0-9][:,]\s*(?P<minor>\d+)\)\s*$")
 _DOMSTATS = re.compile(r"^\s*(?:Domain:\s*'(?P<guest>[^']+)'|block\.\d+\.path=(?P<path>\S+)|[a-z]+(?:\.\w+)+=\S*)\s*$")
+_XE_FIELD = re.compile(r"^\s*(?P<key>[\w-]+)\s*\(\s*(?:RO|RW|SRO|MRO|MRW|SRW)\)\s*:\s*(?P<value>.*?)\s*$")
 _ASKED = re.compile(r"(?:domblklist|domblkstat|domblkinfo|block-list)\s+(?:--?[\w-]+\s+)*(?P<guest>[\w.-]+)")
 
 
@@ -69,7 +70,7 @@ def recognise(sample: Sequence[str]) -> float:
 def _maps(line: str) -> bool:
     arrow = _ARROW.match(line)
     is_device = arrow is not None and re.fullmatch(r"(?:dm-|sd|vd|xvd|td|nbd|loop|nvme|md)\w*", arrow["device"])
-    return bool(is_device or _DMSETUP.match(line) or re.match(r"^\s*block\.\d+\.path=", line))
+    return bool(is_device or _XE_FIELD.match(line) or _DMSETUP.match(line) or re.match(r"^\s*block\.\d+\.path=", line))
 
 
 def parse(document: Document) -> Parsed:
@@ -109,7 +110,7 @@ class _Crossing:
 
     def _read_prompt(self, text: str) -> bool:
         asked = _ASKED.search(text)
-        if asked is None and not (PROMPT.match(text) and not self._is_header(text)):
+        if asked is None and not (is_prompt(text) and not self._is_header(text)):
             return False
         self.asked = asked["guest"] if asked else ""
         self.table = ""
@@ -134,6 +135,11 @@ class _Crossing:
         return read is not None and read(line)
 
     def _read_free(self, line: Line) -> bool:
+        field = _XE_FIELD.match(line.text)
+        if field is not None:
+            if field["key"] in ("name-label", "vm-name-label") and field["value"]:
+                self._add_guest(field["value"])
+            return True
         stats, dmsetup, link = _DOMSTATS.match(line.text), _DMSETUP.match(line.text), _SYMLINK.search(line.text)
         if stats is not None:
             self.asked = stats["guest"] or self.asked

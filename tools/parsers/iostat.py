@@ -19,8 +19,8 @@ from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, 
 
 FORM = "iostat"
 DOMAIN: Domain = "disk"
-SINCE_BOOT = "since_boot"
-"""Reason that marks readings which are averages since boot, or may be: true, but not the present."""
+SINCE_BOOT, MAYBE_SINCE_BOOT = "since_boot", "maybe_since_boot"
+"""Reasons that mark readings which are averages since boot, or may be: true, but not the present."""
 
 _READ, _WRITE = "disk_read_bytes_per_second", "disk_write_bytes_per_second"
 _READ_AWAIT, _WRITE_AWAIT = "disk_read_await_seconds", "disk_write_await_seconds"
@@ -232,8 +232,9 @@ class _Reports:
             kept.drop_first_column()
         elif len(kept) == 1:
             reason = _ONE_REPORT if self.has_system_line else "one report only: may be averages since boot"
+            mark = SINCE_BOOT if self.has_system_line else MAYBE_SINCE_BOOT
             for disk in kept.entities:
-                kept.put(disk, "disk_utilization_ratio", None, reason=SINCE_BOOT)
+                kept.put(disk, "disk_utilization_ratio", None, reason=mark)
             coverage.append(self._partial(reason))
         if self.cut_rows:
             coverage.append(self._partial(f"{self.cut_rows} rows are cut"))

@@ -227,7 +227,9 @@ class _Tree:
             reasons.append("lines were cut out of the text")
         if not reasons:
             return []
-        return [Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), "nvidia-smi -q")]
+        # One GPU asked for by itself is a whole answer; what was cut out could hold anything.
+        fix = "nvidia-smi -q" if self.cut or self.attached is not None else ""
+        return [Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), fix)]
 
 
 def _settle_limits(block: _Block) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
-from tools.parsers._lines import PROMPT, is_noise, strip_colours
+from tools.parsers._lines import is_noise, is_prompt, strip_colours
 from tools.types import Document, Line, Parser
 from tools.walk import walk_modules
 
@@ -90,6 +90,19 @@ def strip_line(line: Line) -> Line:
     return Line(line.number, strip_colours(line.text)) if "\x1b" in line.text else line
 
 
+_REPLY = re.compile(r"^(?:> ?)+")
+MARGIN_SHARE = 0.9
+
+
+def strip_margin(lines: Sequence[Line]) -> list[Line]:
+    """Remove what a mail or a ticket put before every line: reply marks, or one common indentation."""
+    told = [line.text for line in lines if line.text.strip()]
+    if told and sum(text.startswith(">") for text in told) >= MARGIN_SHARE * len(told):
+        return [Line(line.number, _REPLY.sub("", line.text, count=1)) for line in lines]
+    margin = min((len(text) - len(text.lstrip(" ")) for text in told), default=0)
+    return [Line(line.number, line.text[margin:]) for line in lines] if margin else list(lines)
+
+
 def load_parsers() -> tuple[Parser, ...]:
     """All parsers, found by walking."""
     return tuple(cast("Parser", module) for module in walk_modules("tools.parsers"))
@@ -138,12 +151,12 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
             else rank_parsers(block)
         )
         is_short = sum(bool(text.strip()) for text in block) <= MAX_HELD_LINES
-        if not ranked and end < len(lines) and (is_short or PROMPT.match(block[0])):
+        if not ranked and end < len(lines) and (is_short or is_prompt(block[0])):
             # A command or a head line that nobody knows alone: it goes with what follows.
             held = start if held is None else held
             continue
         first = start if held is None else held
-        after_prompt = any(PROMPT.match(text) for text in lines[first : start + 1])
+        after_prompt = any(is_prompt(text) for text in lines[first : start + 1])
         if stretches and not _changes(stretches[-1], ranked, after_prompt=after_prompt):
             before = stretches.pop()
             stretches.append(Stretch(before.start, end, before.parsers or tuple(p for _, p in ranked)))
@@ -189,6 +202,6 @@ def _find_blocks(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
 def _is_edge(before: str, text: str) -> bool:
     if not text.strip():
         return False
-    if not before.strip() or PROMPT.match(text) or _HEADLINE.match(text):
+    if not before.strip() or is_prompt(text) or _HEADLINE.match(text):
         return True
     return bool(_BOX.match(before)) != bool(_BOX.match(text))

@@ -18,7 +18,7 @@ from tools.sources._context import NodeNames, is_context_file, read_context
 from tools.sources._pieces import Piece, Pieces
 from tools.sources._probe import GuardedDocument, probe_file
 from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch, settle_guest_nodes
-from tools.sources._segments import ListDocument, Stretch, TailDocument, cut_stretches, strip_line
+from tools.sources._segments import ListDocument, Stretch, TailDocument, cut_stretches, strip_line, strip_margin
 from tools.types import Coverage, Document, Facts, Inventory, Line, merge_facts
 
 SCAN_BYTES = 4 * 1024 * 1024
@@ -111,6 +111,7 @@ class RecordingSource:
             if size >= SCAN_BYTES:
                 break
         rest = next(lines, None)
+        head = strip_margin(head) if rest is None else head
         broken = sum("\ufffd" in line.text for line in head)
         stretches = cut_stretches([line.text for line in head])
         for stretch in stretches:
