@@ -118,7 +118,7 @@ def decide_for_model(case: Case, fault: str, possible: Iterable[str]) -> Decisio
     row = load_faults()[fault]
     candidates = [rules.action, row.action, *(load_faults()[name].action for name in possible)]
     action = min(candidates, key=lambda name: ACTION_RANK[name])
-    follow_up = row.action if ACTION_RANK[row.action] <= ACTION_RANK[rules.action] else rules.action
+    follow_up = min((rules.follow_up, row.follow_up), key=lambda name: ACTION_RANK[name])
     urgency: Urgency = rules.urgency if action == rules.action else "none"
     return Decision(
         fault, META_STATUS.get(fault, STATUS_OF_SEVERITY[row.severity]), row.severity, action, urgency, follow_up,

@@ -60,14 +60,14 @@ def build_verdict(
         subject=Subject(entity=str(case.primary.entity), ids=case.primary.entity.id_map),
         status=decision.status,
         fault=decision.fault,
-        alternatives=_alternatives(case, decision.fault),
+        alternatives=_alternatives(case, decision.fault, () if reason or opinion is None else opinion.alternatives),
         confidence=at_most(case.confidence, "likely") if by_model else case.confidence,
         severity=decision.severity,
         action=decision.action,
         urgency=decision.urgency,
         follow_up=decision.follow_up,
         plan=build_plan(case, decision, site),
-        summary=opinion.summary if opinion and not reason and opinion.summary else summarise(case, decision),
+        summary=_summary(case, decision, "" if reason or opinion is None else opinion.summary),
         affected=[Affected(entity=str(entity), role=role) for entity, role in case.affected],
         consequences=_consequences(case, book),
         evidence=[_row(item) for item in rows],
@@ -151,12 +151,21 @@ def _consequences(case: Case, book: EvidenceBook) -> list[Consequence]:
     ]
 
 
-def _alternatives(case: Case, chosen: str) -> list[Alternative]:
-    rows = [Alternative(fault=fault, less_likely_because=why) for fault, why in case.alternatives if fault != chosen]
+def _alternatives(case: Case, chosen: str, by_model: tuple[tuple[str, str], ...]) -> list[Alternative]:
+    named = dict(case.alternatives)
+    named.update(
+        {fault: f"the model: {why}" for fault, why in by_model if fault in load_faults() and fault not in named}
+    )
+    rows = [Alternative(fault=fault, less_likely_because=why) for fault, why in named.items() if fault != chosen]
     if chosen != case.primary.fault:
         why = "the rules' own reading, which does not settle it"
         rows.insert(0, Alternative(fault=case.primary.fault, less_likely_because=why))
     return rows
+
+
+def _summary(case: Case, decision: Decision, words: str) -> str:
+    """A model's own words where it gave some that hold, with what policy decided; else the rules' summary."""
+    return f"{words.strip()} {_next_sentence(decision)}" if words.strip() else summarise(case, decision)
 
 
 def summarise(case: Case, decision: Decision) -> str:
