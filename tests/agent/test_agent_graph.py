@@ -357,7 +357,7 @@ def test_a_conclusion_in_loose_form_is_read() -> None:
     )
     verdict, _, _ = look(Seated(lambda number: Reply("done"), lambda number: Reply(loose)), settled_facts())
     assert verdict.decided_by == "rules+model"
-    assert verdict.summary == "The GPU has fallen off the bus."
+    assert verdict.summary.startswith("The GPU has fallen off the bus. Next: reboot_node")
 
 
 def test_leaks_of_a_bad_model_are_repaired_and_counted(serve: Serve) -> None:
