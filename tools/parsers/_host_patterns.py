@@ -284,7 +284,7 @@ _PROCESSORS = (
             "recursive fault but reboot",
         ),
         (
-            r"(?P<reason>BUG: unable to handle .*|kernel BUG at .*|Oops: .*|Unable to handle kernel .*"
+            r"(?P<reason>BUG: (?:unable to handle|kernel NULL) .*|kernel BUG at .*|Oops: .*|Unable to handle kernel .*"
             r"|general protection fault(?=[,:]).*?(?:\[#\d+\]|0000|canonical).*|BUG: Bad page state.*|"
             r"(?:divide error|invalid opcode|stack segment): \d+ .*|list_(?:del|add) corruption.*"
             r"|BUG: scheduling while atomic.*|Fixing recursive fault but reboot is needed.*)"

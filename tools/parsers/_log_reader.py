@@ -100,7 +100,7 @@ class LogReader:
         self._recent: deque[Draft] = deque(maxlen=_RECENT)
         self._gpus: dict[tuple[str, str], Entity] = {}
         self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
-        self._total = self._unread = 0
+        self._lines = self._total = self._unread = 0
         self._samples: list[str] = []
 
     def read(self) -> Parsed:
@@ -115,7 +115,7 @@ class LogReader:
 
     def _read_hits(self, block: bytes) -> set[int]:
         understood: set[int] = set()
-        number, counted_to = self._total + 1, 0
+        number, counted_to = self._lines + 1, 0
         for start, end, rows in self._table.scan(block):
             number += block.count(b"\n", counted_to, start)
             counted_to = start
@@ -216,7 +216,9 @@ class LogReader:
     # Counting -------------------------------------------------------------------------------------------------------
 
     def _count(self, block: bytes, understood: set[int]) -> None:
-        self._total += block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+        lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
+        self._lines += lines
+        self._total += lines - _count_empty(block)
         position, size = 0, len(block)
         while position < size:
             position = self._skip_known(block, position)
@@ -248,6 +250,13 @@ def is_understood(text: str) -> bool:
         return True
     head = split_head(text)
     return bool(head.form) or bool(read_app_head(head).form) or bool(_host_patterns.STACK_LINE.match(head.text))
+
+
+def _count_empty(block: bytes) -> int:
+    # Empty lines are no evidence; a caller may even put them in to keep line numbers right.
+    if b"\n\n" not in block and b"\r\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
+        return 0
+    return sum(not line.strip() for line in block.removesuffix(b"\n").split(b"\n"))
 
 
 def _clean(text: str) -> str:
