@@ -10,6 +10,8 @@ from tools.parsers._patterns import Fields
 from tools.types import NO_MOMENT, Moment
 
 _RANK = re.compile(r"^\[(?:default|rank|Rank )(?P<rank>\d+)\]:? ?|^(?P<label>\d{1,6}): (?=\[|[\w.-]+:\d+:\d+ \[)")
+_INNER_RANK = re.compile(r"\[(?:PG (?:ID )?(?P<group>[^\s\]]{1,40})[^\]]{0,80}? )?[Rr]ank ?(?P<rank>\d+)\]")
+_HEAD_CHARACTERS = 300
 _GLOG = re.compile(
     r"^\[?(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\.(?P<fraction>\d+) +"
     r"(?:\d+ )?(?P<file>[\w.]+:\d+)\] ?"
@@ -69,7 +71,10 @@ def read_app_head(head: Head) -> AppHead:
         forms.append(form)
     if not forms and _TRACEBACK.match(head.text):
         forms.append("traceback")
-    if (job := _INLINE_JOB.search(head.text)) is not None:
+    start = head.text[:_HEAD_CHARACTERS]
+    if (inner := _INNER_RANK.search(start)) is not None:
+        fields.update({name: value for name, value in inner.groupdict().items() if value is not None})
+    if (job := _INLINE_JOB.search(start)) is not None:
         fields.setdefault("job", job["job"])
     return AppHead(head, fields, "+".join(forms))
 

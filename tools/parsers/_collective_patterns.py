@@ -9,7 +9,6 @@ import re
 
 from tools.parsers._patterns import Fields, Pattern, on_job
 
-_RANK = r"(?:\[(?:PG (?:ID )?(?P<group>\S+?)(?: PG GUID \S+)?(?:\([^)]*\))? )?[Rr]ank ?(?P<rank>\d+)\])?"
 _CUDA_ECC = re.compile(r"(?i)\bECC error|cudaErrorECCUncorrectable|CUDA_ERROR_ECC")
 _CUDA_CODES: tuple[tuple[re.Pattern[str], str], ...] = (
     (_CUDA_ECC, "cuda:ecc"),
@@ -65,7 +64,7 @@ _NCCL = (
         ("async event",),
         (
             r"NET/IB ?: (?P<device>\S+ )?.*?[Gg]ot (?:\w+-?\w* )?async event ?: (?P<reason>(?:port "
-            r"error|link down|device fatal|QP fatal|local catastrophic|.*err).*)"
+            r"error|link down|device fatal|QP fatal|local catastrophic|[\w ]*err).*)"
         ),
         on_job,
     ),
@@ -93,9 +92,8 @@ _NCCL = (
     Pattern(
         "nccl:timeout",
         ("ollective operation timeout",),
-        _RANK
-        + (
-            r".*?(?:[Ww]atchdog c|C)aught collective operation timeout: WorkNCCL\((?:SeqNum="
+        (
+            r"(?:[Ww]atchdog c|C)aught collective operation timeout: WorkNCCL\((?:SeqNum="
             r"(?P<seq>\d+), )?(?:OpType=(?P<op>\w+))?.*?(?:Timeout\(ms\)=(?P<timeout_ms>\d+))?\)(?: "
             r"ran for (?P<ran_ms>\d+) milliseconds)?"
         ),
@@ -118,10 +116,9 @@ _NCCL = (
             "Timed out waiting",
             "Timed out after",
         ),
-        _RANK
-        + (
-            r".*?(?P<reason>[Hh]eartbeat monitor timed out.*|due to a collective timeout(?: from"
-            r" +rank (?P<from_rank>\d+))?|.*monitoredBarrier.*(?:did not|received errors|failed).*"
+        (
+            r"(?P<reason>[Hh]eartbeat monitor timed out.*|due to a collective timeout(?: from"
+            r" +rank (?P<from_rank>\d+))?|monitoredBarrier.*(?:did not|received errors|failed).*"
             r"|[Tt]imed out (?:initializing|waiting|after).*(?:barrier|recv|send|clients|workers|rank"
             r"|operation).*|wait timeout after (?P<timeout_ms>\d+)ms.*)"
         ),
@@ -136,9 +133,8 @@ _NCCL = (
             "ismatch between collectives",
             "ifferent collective",
         ),
-        _RANK
-        + (
-            r".*?(?P<reason>[Cc]ollective desync.*|[Dd]esync report.*|.*joined but didn't finish.*"
+        (
+            r"(?P<reason>[Cc]ollective desync.*|[Dd]esync report.*|joined but didn't finish.*"
             r"|[Dd]etected mismatch between collectives.*|different collective.*)"
         ),
         on_job,
@@ -146,7 +142,7 @@ _NCCL = (
     Pattern(
         "nccl:remote_error",
         ("ncclRemoteError", "remote process exited or there was a network error"),
-        _RANK + r".*?(?P<reason>ncclRemoteError|remote process exited or there was a network error)",
+        r"(?P<reason>ncclRemoteError|remote process exited or there was a network error)",
         on_job,
     ),
     Pattern(
@@ -164,9 +160,8 @@ _NCCL = (
             "aborted communicator",
             "communicator was aborted",
         ),
-        _RANK
-        + (
-            r".*?(?P<reason>[Ss]ome NCCL operations have failed or timed out|taking the entire "
+        (
+            r"(?P<reason>[Ss]ome NCCL operations have failed or timed out|taking the entire "
             r"process down|NCCLABORTEDCOMM|NCCL communicator was aborted)"
         ),
         on_job,
@@ -362,8 +357,8 @@ _TORCH = (
         "vllm:cache_too_small",
         ("No available memory for the cache blocks", "KV cache", "max seq len"),
         (
-            r"(?P<reason>No available memory for the cache blocks|.*larger than the maximum number of "
-            r"tokens that can be stored in KV cache.*|.*KV cache is needed, which is larger than.*)"
+            r"(?P<reason>No available memory for the cache blocks|larger than the maximum number of "
+            r"tokens that can be stored in KV cache.*|KV cache is needed, which is larger than.*)"
         ),
         on_job,
     ),

@@ -32,8 +32,8 @@ _FILE_SYSTEMS = (
             "emounted read-only",
         ),
         (
-            r"(?P<type>EXT\d-fs|XFS|BTRFS(?: \w+)?|JBD2?|VFS)?[ :]*\(?(?:device )?"
-            r"(?P<device>[\w.-]+)?.*?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly"
+            r"(?:(?P<type>EXT\d-fs|XFS|BTRFS(?: \w{1,16})?)[ :]*\(?(?:device )?"
+            r"(?P<device>[\w.-]{1,32})\b.*?)?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly"
             r"|[Rr]ead-only file system)"
         ),
         on_node,

@@ -303,7 +303,7 @@ _PROCESSORS = (
         "segfault:process",
         ("segfault at ", "general protection", "trap invalid opcode", "trap divide error", "trap int3"),
         (
-            r"(?:traps: )?(?P<process>[^\s\[]+)\[(?P<pid>\d+)\]:? (?P<kind>segfault at \w+|general "
+            r"(?:traps: )?(?<!\S)(?P<process>[^\s\[]{1,64})\[(?P<pid>\d+)\]:? (?P<kind>segfault at \w+|general "
             r"protection(?: fault)?|trap \w+ ?\w*):? ip:?\s?\w+ sp:?\s?\w+ error:?\s?(?P<error>\w+)"
             r"(?: in (?P<library>[^\[]+)\[)?"
         ),

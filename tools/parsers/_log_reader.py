@@ -128,18 +128,16 @@ class LogReader:
         head = split_head(raw)
         if self._note_gpu(number, head):
             return True
-        fields: Fields = {}
-        found = self._table.match(head.text, rows)
-        if head.writer != "kernel":
+        if head.writer == "kernel":
+            found = self._table.match(head.text, rows)
+        else:
             app = read_app_head(head)
-            fields = app.fields
-            if found is None and app.head.text != head.text:
-                found = self._table.match(app.head.text, rows)
+            found = self._table.match(app.head.text, rows) or self._table.match(head.text, rows)
             head = app.head
+            if found is not None:
+                found = Match(found.pattern, found.code, {**app.fields, **found.fields})
         if found is None or found.code == "subject":
             return found is not None
-        if head.tag == "ras" or head.writer != "kernel":
-            found.fields.update({k: v for k, v in fields.items() if k not in found.fields})
         self._take(number, raw, head, found)
         return True
 

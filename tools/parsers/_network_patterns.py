@@ -9,7 +9,7 @@ import re
 
 from tools.parsers._patterns import BDF, Fields, Pattern, on_nic
 
-_AT = rf"(?P<driver>[\w-]+) (?P<pci>{BDF})"
+_AT = rf"(?<![\w-])(?P<driver>[\w-]{{1,32}}) (?P<pci>{BDF})"
 _DRIVER = _AT + ": "
 _VIRTUAL = re.compile(
     r"^(?:veth|docker|br-|virbr|cali|cni|flannel|lxc|lxd|vnet|tap|tun|lo\b|dummy|kube|nodelocal|vxlan|ovs|cilium|wg)"
@@ -177,7 +177,7 @@ _NETWORK = (
             "state changed to DOWN",
         ),
         (
-            rf"(?:{_AT}:? )?.*?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Lost carrier|carrier: "
+            rf"(?:{_AT}:? )?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Lost carrier|carrier: "
             rf"link disconnected|\(reason 'carrier-changed'.*|link status definitely down|(?:NIC "
             rf")?[Ll]ink (?:is )?(?i:down)|state changed to DOWN))"
         ),
@@ -208,7 +208,7 @@ _NETWORK = (
             "link connected",
         ),
         (
-            rf"(?:{_AT}:? )?.*?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Gained carrier|carrier: "
+            rf"(?:{_AT}:? )?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Gained carrier|carrier: "
             rf"link connected|link becomes ready|link status definitely up|(?:NIC )?[Ll]ink (?:is )?"
             rf"(?i:up)))"
         ),

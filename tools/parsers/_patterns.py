@@ -24,6 +24,11 @@ BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 """Bus address as drivers print it: domain, bus, device, function."""
 
 
+MAX_MATCH_CHARACTERS = 2000
+"""How much of a message is searched: a kernel record holds 1,000 or so, and quotes are cut there too."""
+_GAP = ".{0,400}?"
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One row of a table.
@@ -95,12 +100,14 @@ class PatternTable:
 
     def may_match(self, raw: str, rows: Iterable[int]) -> bool:
         """Say whether a raw line, head and all, is worth a closer look: most hits of a literal are not."""
-        return any(self._anchored[row] or self._regex(row).search(raw) for row in rows)
+        head = raw[: 2 * MAX_MATCH_CHARACTERS]
+        return any(self._anchored[row] or self._regex(row).search(head) for row in rows)
 
     def match(self, text: str, rows: Iterable[int]) -> Match | None:
         """Try rows on a text in order; the first that matches wins."""
+        head = text[:MAX_MATCH_CHARACTERS]
         for row in rows:
-            found = self._regex(row).search(text)
+            found = self._regex(row).search(head)
             if found is not None and (made := _make(self._patterns[row], found)) is not None:
                 return made
         return None
@@ -114,7 +121,9 @@ class PatternTable:
     def _regex(self, row: int) -> re.Pattern[str]:
         compiled = self._compiled[row]
         if compiled is None:
-            compiled = self._compiled[row] = re.compile(self._patterns[row].regex)
+            # A bounded gap keeps a hostile line from costing the square of its length.
+            bounded = self._patterns[row].regex.replace(".*?", _GAP)
+            compiled = self._compiled[row] = re.compile(bounded)
         return compiled
 
 

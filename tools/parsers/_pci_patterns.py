@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tools.parsers._patterns import BDF, Fields, Pattern, on_node, on_pci
 
-_AT = rf"(?P<driver>[\w-]+) (?P<pci>{BDF})"
+_AT = rf"(?<![\w-])(?P<driver>[\w-]{{1,32}}) (?P<pci>{BDF})"
 _DRIVER = _AT + ": "
 _AER_CODES = {"corrected": "pci:aer_corrected", "nonfatal": "pci:aer_nonfatal", "fatal": "pci:aer_fatal"}
 
