@@ -305,6 +305,14 @@ def test_form_that_changes_behind_the_scanned_part_is_streamed(tmp_path, monkeyp
     assert facts.windows
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("filler", ["a", " ", "\t", "-", "1 ", "a.", "/a", "a: ", "| ", "{", '{"a":', "(", "GPU "])
+def test_long_lines_do_not_make_a_pattern_run_for_minutes(tmp_path, filler):
+    line = ("x" + filler * 60000)[:60000] + "x\n"
+    facts = read(put(tmp_path, "x.log", TABLE + "\n" + line * 3 + "\n" + KERNEL))
+    assert "xid:79" in codes(facts) and facts.windows
+
+
 def test_links_out_of_the_folder_are_not_followed(tmp_path):
     put(tmp_path, "secret/k.log", KERNEL)
     put(tmp_path, "in/k.log", KERNEL)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
 from tools.types import Document, Line, Quote, Unread
 
 MAX_SAMPLES = 3
+MAX_ROW_CHARACTERS = 600
+"""Longest row of any table that is read here; what is longer is no row, and must not make a pattern run for minutes."""
+MAX_NOISE_CHARACTERS = 300
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 PROMPT = re.compile(
@@ -31,6 +34,18 @@ def strip_colours(text: str) -> str:
     return _ANSI.sub("", text) if "\x1b" in text else text
 
 
+def read_rows_of(document: Document) -> Iterator[Line]:
+    """Iterate over the lines of a document, each cut to what a row of a table can be; JSON is left as it is."""
+    for line in document.lines():
+        is_long = len(line.text) > MAX_ROW_CHARACTERS and line.text.lstrip()[:1] != "{"
+        yield Line(line.number, line.text[:MAX_ROW_CHARACTERS]) if is_long else line
+
+
+def clip_sample(sample: Iterable[str]) -> list[str]:
+    """Cut every line of a sample to what a row of a table can be."""
+    return [text[:MAX_ROW_CHARACTERS] for text in sample]
+
+
 def make_quote(document: Document, line: Line) -> Quote:
     """Quote one line of a document, control characters neutralised."""
     return Quote(document.label, line.number, neutralise(line.text[:MAX_QUOTE_CHARACTERS]).rstrip())
@@ -47,12 +62,13 @@ def parse_number(text: str) -> float | None:
 
 def is_prompt(text: str) -> bool:
     """Say whether a line is a shell prompt with a command: of the usual shape, or any word before a known command."""
-    return bool(PROMPT.match(text) or _LOOSE_PROMPT.match(text))
+    head = text[:MAX_NOISE_CHARACTERS]
+    return bool(PROMPT.match(head) or _LOOSE_PROMPT.match(head))
 
 
 def is_cut(text: str) -> bool:
     """Say whether a line only tells that something was left out here: ``[...]``, ``<snip>``."""
-    return bool(_CUT.match(text))
+    return len(text) <= MAX_NOISE_CHARACTERS and bool(_CUT.match(text))
 
 
 _STAMP_ONLY = re.compile(
@@ -66,7 +82,7 @@ def is_noise(text: str) -> bool:
     stripped = text.strip()
     if not stripped or not any(c.isalnum() for c in stripped):
         return True
-    return is_prompt(text) or bool(_STAMP_ONLY.match(text)) or is_cut(text)
+    return is_prompt(text) or bool(_STAMP_ONLY.match(text[:MAX_NOISE_CHARACTERS])) or is_cut(text)
 
 
 class Tally:

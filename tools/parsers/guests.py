@@ -1,6 +1,7 @@
 """Reads guest lists and the maps that cross them with block devices.
 
-Knows `xl list` / `xm list` (Xen 4), `xe vm-list` (names only: its `device` is the guest's own name for a disk), `virsh list`, `virsh domblklist NAME` (the name stands on the prompt line),
+Knows `xl list` / `xm list` (Xen 4), `xe vm-list` (names only: its `device` is the guest's own name for a disk),
+`virsh list`, `virsh domblklist NAME` (the name stands on the prompt line),
 `virsh domstats --block`, `lsblk` trees, `dmsetup ls`, `ls -l /dev/mapper`, and two plain forms::
 
     # guest block devices            device -> guest
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tools.parsers._lines import Tally, is_noise, is_prompt, make_quote
+from tools.parsers._lines import Tally, clip_sample, is_noise, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import Document, Domain, Entity, Facts, Line, Link, Parsed, Relation
 
@@ -58,6 +59,7 @@ _ASKED = re.compile(r"(?:domblklist|domblkstat|domblkinfo|block-list)\s+(?:--?[\
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: one of the headers, else the share of lines that map a device to a guest."""
+    sample = clip_sample(sample)
     if any(pattern.match(line) for line in sample for _, pattern in _HEADERS):
         return 0.9
     kept = [line for line in sample if not is_noise(line)]
@@ -76,7 +78,7 @@ def _maps(line: str) -> bool:
 def parse(document: Document) -> Parsed:
     """Read guests, which disks they use, and what those disks are part of."""
     crossing = _Crossing(document)
-    for line in document.lines():
+    for line in read_rows_of(document):
         crossing.read_line(line)
     return crossing.finish()
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tools.parsers._iostat_times import parse_day, parse_stamp
-from tools.parsers._lines import Tally, make_quote, parse_number
+from tools.parsers._lines import Tally, clip_sample, make_quote, parse_number, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed
 
@@ -60,6 +60,7 @@ _ONE_REPORT = "one report only: averages since boot"
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is that this is iostat: a header of its columns, or its JSON with `disk_device`."""
+    sample = clip_sample(sample)
     text = "\n".join(sample)
     if '"disk_device"' in text and ('"sysstat"' in text or '"r/s"' in text):
         return 1.0
@@ -71,7 +72,7 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read all reports; the latest 720 are kept as columns of one window."""
     report = _Reports(document)
-    for line in document.lines():
+    for line in read_rows_of(document):
         report.read_line(line)
     return report.finish()
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from tools.entities import make_gpu
 from tools.parsers._gpu_errors import is_error_text, is_known_text, read_error, read_gap
-from tools.parsers._lines import Tally, is_cut, is_noise, make_quote, parse_number
+from tools.parsers._lines import Tally, clip_sample, is_cut, is_noise, make_quote, parse_number, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import (
     NO_MOMENT,
@@ -56,6 +56,7 @@ _RULER = re.compile(r"^[\s+|=-]*$")
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: the program's own head line or GPU rows, else the share of its error texts."""
+    sample = clip_sample(sample)
     if any(_HEAD.search(line) for line in sample):
         return 0.95
     if any(_FIRST.match(line) or _LISTED.match(line) for line in sample):
@@ -68,7 +69,7 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read every table of the text as one column of one window, and every error text as an event."""
     table = _Table(document)
-    for line in document.lines():
+    for line in read_rows_of(document):
         table.read_line(line)
     return table.finish()
 

@@ -14,7 +14,7 @@ from tools.entities import make_gpu
 from tools.parsers._csv_rows import split_row
 from tools.parsers._gpu_tree import read_flag, read_number, read_recovery
 from tools.parsers._iostat_times import parse_stamp
-from tools.parsers._lines import Tally, is_noise, make_quote
+from tools.parsers._lines import Tally, clip_sample, is_noise, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.signals import SIGNALS
 from tools.types import NO_MOMENT, Clock, Document, Domain, Entity, Event, Facts, Line, Parsed
@@ -42,13 +42,14 @@ _MASK = "gpu_clock_event_reasons"
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a header with two columns or more of `--query-gpu`."""
+    sample = clip_sample(sample)
     return 0.95 if any(_read_header(line) for line in sample) else 0.0
 
 
 def parse(document: Document) -> Parsed:
     """Read every row as readings of one GPU; a GPU that comes again begins a new column."""
     table = _Rows(document)
-    for line in document.lines():
+    for line in read_rows_of(document):
         table.read_line(line)
     return table.finish()
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from tools.entities import make_gpu
 from tools.parsers._gpu_errors import is_known_text, read_error, read_gap
 from tools.parsers._gpu_tree import REASON_BITS, REASON_SECTIONS, find_rule
-from tools.parsers._lines import Tally, is_cut, make_quote
+from tools.parsers._lines import Tally, clip_sample, is_cut, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import NO_MOMENT, Coverage, Document, Domain, Entity, Event, Facts, Line, Moment, Parsed, Quote
 
@@ -40,6 +40,7 @@ _FABRIC_BAD = {"state": ("in progress", "not started", "unknown"), "status": ("f
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: an indented GPU block or the counted GPUs, then the share of the tool's own keys."""
+    sample = clip_sample(sample)
     known = sum(bool(_KNOWN.search(line)) for line in sample)
     if any(_ATTACHED.match(line) or "NVSMI LOG" in line for line in sample):
         return 0.97 if known else 0.6
@@ -51,7 +52,7 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read the tree of every GPU into one window of a single column."""
     tree = _Tree(document)
-    for line in document.lines():
+    for line in read_rows_of(document):
         tree.tally.count(line, understood=tree.read_line(line))
     return tree.finish()
 

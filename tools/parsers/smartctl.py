@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tools.parsers._lines import Tally, is_prompt, make_quote
+from tools.parsers._lines import Tally, clip_sample, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, mask_raw
 from tools.parsers._smart_json import read_json_drives
@@ -40,13 +40,15 @@ _KNOWN = re.compile(
     r"=== |SMART|^\s*ID# ATTRIBUTE|Vendor Specific|Self-test|Device Model|Model Family|Firmware|LU WWN|User Capacity|"
     r"Sector Size|Rotation Rate|Local Time|Copyright|data structure|capabilities|recommended polling|Num\s+Test|"
     r"Error counter log|SPAN\s+MIN_LBA|revision number|Selective|spare|Power|Temperature|Namespace|St Op|"
-    r"Errors? Logged|^\s*\|+_? ?[|_ ]*|marginal Attributes|Error \d+ occurred|Error Count|Register \[HEX\]|commands leading|"
+    r"Errors? Logged|^\s*\|+_? ?[|_ ]*|marginal Attributes|Error \d+ occurred|Error Count|Register \[HEX\]|"
+    r"commands leading|"
     r"^\s+(?:[0-9a-f]{2} ){5,}|data failure|SAVE ALL DATA|No failed Attributes"
 )
 
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: the program's head, its sections, its JSON keys, or its attribute table."""
+    sample = clip_sample(sample)
     if any(_HEAD.search(line) or _SECTION.match(line) for line in sample):
         return 0.95
     text = "\n".join(sample)
@@ -87,7 +89,7 @@ def _parse_text(document: Document) -> Parsed:
     drives: list[_Drive] = []
     tally = Tally()
     target = ""
-    for line in document.lines():
+    for line in read_rows_of(document):
         head = _HEAD.search(line.text)
         asked = _TARGET.search(line.text) if is_prompt(line.text) or " -" in line.text[:12] else None
         if asked is not None:
