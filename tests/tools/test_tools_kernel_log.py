@@ -426,7 +426,10 @@ def test_gpus_are_named_by_uuid_and_serial() -> None:
 
 
 def test_entities_of_other_devices() -> None:
-    assert str(one("nvme 0000:81:00.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)").entity) == "disk:?/0000:81:00.0"
+    assert (
+        str(one("nvme 0000:81:00.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)").entity)
+        == "disk:?/0000:81:00.0"
+    )
     assert str(one("Buffer I/O error on dev nvme1n1p3, logical block 9, async page read").entity) == "disk:?/nvme1n1"
     port = one("Mar  4 09:15:02 gpu-041 kernel: mlx5_core 0000:9a:00.0 ens9f0: Link down").entity
     assert str(port) == "nic:gpu-041/ens9f0"
@@ -456,7 +459,10 @@ def test_unread_lines_are_counted_and_three_are_kept() -> None:
 
 
 def test_a_storm_is_counted_and_does_not_fill_the_memory() -> None:
-    storm = "".join(f"[{n}.0] {XID}\n" for n in range(KEEP_PER_KEY + 5000)) + "[99999.0] nvme nvme2: I/O 3 QID 1 timeout, aborting\n"
+    storm = (
+        "".join(f"[{n}.0] {XID}\n" for n in range(KEEP_PER_KEY + 5000))
+        + "[99999.0] nvme nvme2: I/O 3 QID 1 timeout, aborting\n"
+    )
     found = events(storm)
     assert len(found) == KEEP_PER_KEY + 2
     last = [e for e in found if e.code == "xid:79"][-1]
@@ -491,7 +497,9 @@ def test_blocks_and_lines_give_the_same(tmp_path: object) -> None:
 
 def test_parsers_make_no_code_that_is_not_listed() -> None:
     listed = set(code_facts())
-    plain = {p.code for p in (*KERNEL_PATTERNS, *APPLICATION_PATTERNS) if not p.attaches and p.code and "{" not in p.code}
+    plain = {
+        p.code for p in (*KERNEL_PATTERNS, *APPLICATION_PATTERNS) if not p.attaches and p.code and "{" not in p.code
+    }
     assert plain <= listed, plain - listed
     made = {row.partition("|")[0] for row in FAMILIES}
     assert {code for code in made if not code.startswith(("xid:", "sxid:"))} <= listed
@@ -509,7 +517,11 @@ def test_every_literal_can_stand_in_a_line_of_its_pattern() -> None:
         st.one_of(
             st.text(max_size=80),
             st.sampled_from([row.partition("|")[2] for row in FAMILIES] + HARMLESS),
-            st.builds(lambda form, text: form.format("{}").replace("{}", text), st.sampled_from(list(FORMS.values())), st.text(max_size=60)),
+            st.builds(
+                lambda form, text: form.format("{}").replace("{}", text),
+                st.sampled_from(list(FORMS.values())),
+                st.text(max_size=60),
+            ),
         ),
         max_size=12,
     )

@@ -68,7 +68,7 @@ KNOWN_RUN = re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 _QUOTED = re.compile(r"^(?:[>|] ?)+")
 _GREP = re.compile(
-    r"^(?:\.{0,2}/)?[\w./-]*(?:\.log|\.txt|messages|syslog|dmesg|kern|\.out|\.err)[\w.-]*:(?:\d+:)?(?! )"
+    r"^(?:\.{0,2}/)?[\w./-]*?(?:\.(?:log|txt|out|err)|messages|syslog|dmesg|kern)(?:[-.]\d[\w.-]*)?:(?:\d+:)?(?! )"
 )
 _NUMBERED = re.compile(r"^(?:\[pod/[^\]]+\]|[\w.-]+\s+\|)\s?")
 _PDSH = re.compile(

@@ -102,6 +102,7 @@ class LogReader:
         self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
         self._lines = self._total = self._unread = 0
         self._samples: list[str] = []
+        self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
     def read(self) -> Parsed:
         """Read the whole document."""
@@ -235,7 +236,9 @@ class LogReader:
 
     def _count_unknown(self, line: bytes) -> None:
         text = line.decode("utf-8", errors="replace")
-        if is_understood(text):
+        is_code = self._in_frame and text.startswith("    ")
+        self._in_frame = is_code or text.lstrip().startswith('File "')
+        if is_code or is_understood(text):
             return
         self._unread += 1
         if len(self._samples) < MAX_SAMPLES:
