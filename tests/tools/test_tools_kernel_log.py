@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from tools.catalogue.tables import code_facts
 from tools.document import FileDocument, TextDocument
 from tools.parsers import application_log, kernel_log
 from tools.parsers._kernel_forms import ANY_HEAD, split_head
-from tools.parsers._log_reader import APPLICATION_PATTERNS, KEEP_PER_KEY, KERNEL_PATTERNS
+from tools.parsers._log_reader import APPLICATION_PATTERNS, KEEP_PER_KEY, KERNEL_PATTERNS, MAX_EVENTS
 from tools.types import Event, Parsed
 
 
@@ -477,6 +478,14 @@ def test_many_entities_do_not_fill_the_memory_either() -> None:
     assert 10_000 <= len(found) <= 12_000
 
 
+def test_a_storm_on_many_devices_keeps_the_first_and_the_last_of_each() -> None:
+    lines = (f"[{n}.0] NVRM: Xid (PCI:0000:{n % 60:02x}:00): 31, pid={n}\n" for n in range(40_000))
+    found = events("".join(lines))
+    assert len(found) <= MAX_EVENTS + 120
+    assert sum(int(e.fields.get("count", "1")) for e in found) == 40_000
+    assert found[-1].fields["pid"] == "39999"
+
+
 def test_escapes_never_reach_the_quote() -> None:
     event = one(f"[1.0] {XID}\x1b]0;owned\x07 \x1b[2J")
     assert "\x1b" not in event.quote.text
@@ -503,6 +512,14 @@ def test_parsers_make_no_code_that_is_not_listed() -> None:
     assert plain <= listed, plain - listed
     made = {row.partition("|")[0] for row in FAMILIES}
     assert {code for code in made if not code.startswith(("xid:", "sxid:"))} <= listed
+
+
+def test_a_long_hostile_line_costs_little() -> None:
+    fillers = ("a", "0:", "eth0 ", "- ", "[", "rank ")
+    text = "".join(f"{filler * 20_000}{row.partition('|')[2]}\n" for filler in fillers for row in FAMILIES[::5])
+    started = time.process_time()
+    assert read(text).unread.total == len(fillers) * len(FAMILIES[::5])
+    assert time.process_time() - started < 20
 
 
 def test_every_literal_can_stand_in_a_line_of_its_pattern() -> None:

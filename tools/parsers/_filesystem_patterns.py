@@ -150,7 +150,7 @@ _FILE_SYSTEMS = (
         (
             r"(?P<type>NFS|nfs4?)\w*(?:: |\S* ).*?(?P<reason>failed on NFSv4 server (?P<server>\S+) "
             r"with error \d+|Mount failed on (?P<server2>\S+?),.*|mount\.nfs: .*(?:timed out|refused"
-            r"|failed).*|[Ss]tale (?:NFS )?file handle)"
+            r"|failed).*|[Ss]tale (?:NFS )?file handle|Lock reclaim failed)"
         ),
         on_storage,
         refine=lambda f: {**f, "server": f.get("server") or f.get("server2") or "nfs"},

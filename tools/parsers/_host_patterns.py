@@ -168,7 +168,13 @@ _MEMORY = (
         refine=_refine_kill,
         joins=400,
     ),
-    Pattern("oom:kill", ("invoked oom-killer",), r"(?P<invoked_by>\S+) invoked oom-killer", on_node),
+    Pattern(
+        "oom:kill",
+        ("OOM encountered",),
+        r"OOM encountered, victim process: (?P<process>.+?), pid: (?P<pid>\d+)",
+        on_node,
+    ),
+    Pattern("oom:kill", ("invoked oom-killer",), r"(?<!\S)(?P<invoked_by>\S{1,64}) invoked oom-killer", on_node),
     Pattern(
         "oom:kill",
         ("oom_kill event", "oom-kill event"),

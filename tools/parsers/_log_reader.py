@@ -34,6 +34,8 @@ from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, U
 
 KEEP_PER_KEY = 1000
 """Events kept of one code on one entity; of the rest only the last, with how many it stands for."""
+MAX_EVENTS = 20_000
+"""Events kept in full of one document; beyond, each further (entity, code) keeps its first and its last."""
 MAX_KEYS = 10_000
 """Different (entity, code) pairs kept apart; beyond, events fold onto their host."""
 _RECENT = 64
@@ -100,7 +102,7 @@ class LogReader:
         self._recent: deque[Draft] = deque(maxlen=_RECENT)
         self._gpus: dict[tuple[str, str], Entity] = {}
         self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
-        self._lines = self._total = self._unread = 0
+        self._lines = self._total = self._unread = self._stored = 0
         self._samples: list[str] = []
         self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
@@ -171,6 +173,8 @@ class LogReader:
             pci, told_at = self._subject
             if number - told_at <= _SUBJECT_LINES:
                 found.fields["pci"] = pci
+        if found.fields.get("pci"):
+            found.fields["pci"] = normalise_pci(found.fields["pci"])
         if self._job and head.writer != "kernel":
             found.fields.setdefault("job", self._job)
         text = raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS]
@@ -195,8 +199,9 @@ class LogReader:
             draft.entity = Entity("node", draft.node[:64] if len(self._kept) < 2 * MAX_KEYS else "")
             key = (draft.entity, draft.code if len(self._kept) < 2 * MAX_KEYS else draft.code.partition(":")[0] + ":*")
         kept = self._kept.setdefault(key, _Kept())
-        if len(kept.drafts) < KEEP_PER_KEY:
+        if len(kept.drafts) < (KEEP_PER_KEY if self._stored < MAX_EVENTS else 1):
             kept.drafts.append(draft)
+            self._stored += 1
         else:
             kept.last = draft
             kept.folded += 1

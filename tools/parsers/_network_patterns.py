@@ -110,7 +110,7 @@ _NETWORK = (
     Pattern(
         "",
         ("Port module event",),
-        rf"{_MLX5}.*?Port module event(?:\[(?P<level>\w+)\])?: module (?P<module>\d+), (?P<rest>.*)",
+        rf"(?:{_MLX5}.*?)?Port module event(?:\[(?P<level>\w+)\])?: module (?P<module>\d+), (?P<rest>.*)",
         on_nic,
         refine=_refine_mlx5_module,
     ),
@@ -123,7 +123,7 @@ _NETWORK = (
     Pattern(
         "nic:driver",
         ("cmd_out_err", "mlx5_cmd_check"),
-        rf"{_MLX5}.*?(?P<command>[A-Z_0-9]+)\(0x\w+\) op_mod\(\w+\) failed(?:, (?P<reason>.*))?",
+        rf"(?:{_MLX5}.*?)?(?P<command>[A-Z_0-9]+)\(0x\w+\) op_mod\(\w+\) failed(?:, (?P<reason>.*))?",
         on_nic,
     ),
     Pattern(

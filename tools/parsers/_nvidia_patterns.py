@@ -107,15 +107,14 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern("xid:{xid}", ("XID ",), r"\bXID (?P<xid>\d+) detected\b(?P<rest>.*)", on_node, refine=_refine_xid),
     Pattern(
-        "sxid:",
+        "sxid:{sxid}",
         ("SXid (",),
-        rf"\bSXid \({_PCI}\): \d+, Severity (?P<number>[01]) Engine instance (?P<instance>\d+)",
+        rf"\bSXid \({_PCI}\): (?P<sxid>\d+), Severity (?P<number>[01]) Engine instance (?P<instance>\d+)",
         on_switch,
         refine=_refine_severity,
         joins=3,
-        attaches=True,
     ),
-    Pattern("sxid:", ("SXid (",), rf"\bSXid \({_PCI}\): \d+, Data (?P<data>\{{.*)", on_switch, joins=4, attaches=True),
+    Pattern("sxid:{sxid}", ("SXid (",), rf"\bSXid \({_PCI}\): (?P<sxid>\d+), Data (?P<data>\{{.*)", on_switch, joins=4),
     Pattern(
         "sxid:{sxid}",
         ("SXid (",),

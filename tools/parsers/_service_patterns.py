@@ -15,7 +15,13 @@ _NET_REASONS = (
 )
 
 
+_REGISTERS = re.compile(r"\.+\s*(?:\d|0x\w+)$|(?i:register)|address: 0x|^\w+=0x|^\w{2,4}:[0-9a-f]{8} ")
+
+
 def _refine_ras(fields: Fields) -> Fields | None:
+    # A register dump is printed word by word with the same FATAL as what it belongs to: 'instruction address: 0x…'.
+    if _REGISTERS.search(fields.get("reason", "")):
+        return None
     return fields if fields.get("severity", "FATAL") in ("ERROR", "SEVERE", "FATAL", "FAILURE") else None
 
 
@@ -164,7 +170,8 @@ RAS_PATTERNS: tuple[Pattern, ...] = (
         _RAS
         + (
             r"(?P<reason>ciod: (?:failed to read message prefix|Error (?:reading|writing) message "
-            r"prefix).*|.*(?:torus|tree) (?:receiver|sender|link).*error.*|.*[Ll]ink (?:failed"
+            r"prefix).*|.*(?:torus|tree) (?:receiver|sender|link).*error.*|Error receiving packet on"
+            r" (?:tree|torus) network.*|.*[Ll]ink (?:failed"
             r"|error).*)"
         ),
         on_node,
@@ -233,7 +240,7 @@ RAS_PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "kernel:interrupt",
         ("RAS ",),
-        _RAS + (r"(?P<reason>(?:data|instruction) (?:TLB|storage|address).*|program interrupt.*" r"|.*interrupt\b.*)"),
+        _RAS + r"(?P<reason>.*\binterrupt\b.*)",
         on_node,
         refine=_refine_ras,
     ),
@@ -242,7 +249,7 @@ RAS_PATTERNS: tuple[Pattern, ...] = (
         ("RAS ",),
         _RAS + r"(?P<reason>.*)",
         on_node,
-        refine=lambda f: f if f["severity"] in ("FATAL", "FAILURE") else None,
+        refine=lambda f: _refine_ras(f) if f["severity"] in ("FATAL", "FAILURE") else None,
     ),
 )
 """Lines of HPC reliability logs; tried before the kernel's own patterns, whose words they share."""
