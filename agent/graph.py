@@ -7,7 +7,6 @@ stands, with the reason. The nodes themselves are in `agent/seat.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import cache
 from typing import Protocol
 
@@ -15,17 +14,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from agent.backend import Backend, Budget
+from agent.backend import Backend
 from agent.judge import possible_faults
-from agent.policy import SitePolicy
 from agent.run import Run
-from agent.seat import Seat
+from agent.seat import Seat, Terms
 from agent.state import State
 from agent.toolbox import Library, Toolbox
 from agent.types import Case, Verdict
-from tools.evidence import EvidenceBook
 from tools.tool import ToolContext
-from tools.types import Facts
 
 Node = Callable[[Seat, State], State]
 
@@ -56,38 +52,31 @@ def build_graph() -> CompiledStateGraph[State, Seat, State, State]:
     return graph.compile()
 
 
-def investigate(  # noqa: PLR0913 - the one door to the room; every argument is named
+def investigate(
     case: Case,
+    context: ToolContext,
     *,
-    facts: Facts,
-    book: EvidenceBook,
     library: Library | None,
     backend: Backend,
-    site: SitePolicy,
-    budget: Budget,
-    now: datetime,
+    terms: Terms,
     record: Callable[[Run], None] | None = None,
 ) -> Verdict:
     """Look into one case with a model, or the rules' own policy, in the seat.
 
     Args:
         case: The case as rules see it.
-        facts: All that the tools may read.
-        book: Evidence book of the triage.
+        context: All that the tools may read, and the evidence book of the triage.
         library: Runbooks to search, or None.
         backend: Who sits in the seat.
-        site: Whose commands the plan shows.
-        budget: Steps, seconds and tokens; the last step concludes.
-        now: The time that the verdict carries.
+        terms: Site, budget and time; the last step of the budget concludes.
         record: Called once with the record of the run.
 
     Returns:
         A verdict in every case: a model that is late, broken or wrong in form costs only its opinion.
     """
-    toolbox = Toolbox(ToolContext(facts, book), library)
-    possible = possible_faults(case, facts)
-    seat = Seat(case, facts, book, toolbox, backend, site, budget, now, possible, record)
-    state = build_graph().invoke({}, {"recursion_limit": 2 * budget.steps + 10}, context=seat)
+    possible = possible_faults(case, context.facts)
+    seat = Seat(case, context, Toolbox(context, library), backend, terms, possible, record)
+    state = build_graph().invoke({}, {"recursion_limit": 2 * terms.budget.steps + 10}, context=seat)
     verdict: Verdict = state["verdict"]
     return verdict
 

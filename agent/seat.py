@@ -23,8 +23,7 @@ from agent.types import Case, ModelUse, Opinion, Usage
 from agent.verdicts import build_verdict
 from prompts.render import hash_prompt, render_prompt
 from tools.errors import ModelError
-from tools.evidence import EvidenceBook
-from tools.types import Facts
+from tools.tool import ToolContext
 
 PROMPTS = ("system", "brief", "conclude")
 CALLS_PER_STEP = 6
@@ -33,17 +32,23 @@ MAX_SPOKEN_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
-class Seat:
-    """One investigation: the case, what may be looked at, who sits in the seat, and what it may cost."""
+class Terms:
+    """What holds for every investigation of one triage: whose commands, how much it may cost, and the time."""
 
-    case: Case
-    facts: Facts
-    book: EvidenceBook
-    toolbox: Toolbox
-    backend: Backend
     site: SitePolicy
     budget: Budget
     now: datetime
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One investigation: the case, what may be looked at, who sits in the seat, and on which terms."""
+
+    case: Case
+    context: ToolContext
+    toolbox: Toolbox
+    backend: Backend
+    terms: Terms
     possible: Mapping[str, str]
     record_run: Callable[[Run], None] | None = None
     started: float = field(default_factory=time.monotonic)
@@ -51,8 +56,8 @@ class Seat:
     def brief(self, state: State) -> State:
         """Open the conversation: the system prompt, the same for every case, then the brief of this one."""
         began = time.monotonic()
-        steps = max(self.budget.steps - 1, 0)
-        text = build_brief(self.case, self.facts, self.book, self.possible, steps=steps)
+        steps = max(self.terms.budget.steps - 1, 0)
+        text = build_brief(self.case, self.context.facts, self.context.book, self.possible, steps=steps)
         messages: list[Message] = [
             {"role": "system", "content": render_prompt("system")},
             {"role": "user", "content": text},
@@ -131,14 +136,23 @@ class Seat:
             rejected = state.get("failure", "") or "the model gave no conclusion"
             opinion = Opinion(fault=UNKNOWN, summary="", model=model, usage=usage, rejected=rejected)
         else:
-            opinion = build_opinion(conclusion, self.book, self.facts, self.possible, model=model, usage=usage)
+            opinion = build_opinion(
+                conclusion, self.context.book, self.context.facts, self.possible, model=model, usage=usage
+            )
         result = json.dumps([claim.model_dump() for claim in opinion.claims])
         return {"opinion": opinion, "steps": [build_step("ground", "claims", result, seconds=_since(began))]}
 
     def decide(self, state: State) -> State:
         """Let policy weigh the opinion; where no model sat in the seat the verdict is the rules' own."""
         opinion = None if self.backend.endpoint_kind == "rules" else state["opinion"]
-        verdict = build_verdict(self.case, self.book, facts=self.facts, site=self.site, now=self.now, opinion=opinion)
+        verdict = build_verdict(
+            self.case,
+            self.context.book,
+            facts=self.context.facts,
+            site=self.terms.site,
+            now=self.terms.now,
+            opinion=opinion,
+        )
         return {"verdict": verdict}
 
     def record(self, state: State) -> State:
@@ -173,13 +187,13 @@ class Seat:
         replies = state.get("replies", [])
         tokens = sum(reply.tokens_in + reply.tokens_out for reply in replies)
         return (
-            len(replies) >= self.budget.steps - 1
-            or tokens >= self.budget.tokens
-            or self._seconds_left() <= self.budget.seconds * CONCLUDING_SHARE
+            len(replies) >= self.terms.budget.steps - 1
+            or tokens >= self.terms.budget.tokens
+            or self._seconds_left() <= self.terms.budget.seconds * CONCLUDING_SHARE
         )
 
     def _seconds_left(self) -> float:
-        return self.budget.seconds - _since(self.started)
+        return self.terms.budget.seconds - _since(self.started)
 
     def _describe_model(self) -> ModelUse | None:
         kind = self.backend.endpoint_kind

@@ -17,6 +17,7 @@ from agent.settings import Settings, load_settings
 from agent.types import Case, Verdict
 from tools.errors import ModelError
 from tools.evidence import EvidenceBook
+from tools.tool import ToolContext
 from tools.types import Facts
 
 if TYPE_CHECKING:
@@ -79,18 +80,12 @@ class Seat:
     def build_investigator(self, facts: Facts, watched: WatchedBackend, now: datetime) -> Investigator:
         """Bind the seat to the facts of one case."""
         from agent.graph import investigate
+        from agent.seat import Terms
+
+        terms = Terms(SitePolicy(), self.budget, now)
 
         def look(case: Case, book: EvidenceBook) -> Verdict:
-            return investigate(
-                case,
-                facts=facts,
-                book=book,
-                library=self.library,
-                backend=watched,
-                site=SitePolicy(),
-                budget=self.budget,
-                now=now,
-            )
+            return investigate(case, ToolContext(facts, book), library=self.library, backend=watched, terms=terms)
 
         return look
 

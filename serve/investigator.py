@@ -10,6 +10,7 @@ from agent.backends.openai import OpenAIBackend
 from agent.graph import investigate
 from agent.policy import SitePolicy
 from agent.run import Run
+from agent.seat import Terms
 from agent.settings import Settings
 from agent.triage import Investigator
 from agent.types import Case, Verdict
@@ -18,6 +19,7 @@ from rag.library import Library
 from serve.library import open_library
 from serve.terminal import note
 from tools.evidence import EvidenceBook
+from tools.tool import ToolContext
 from tools.types import Facts
 
 
@@ -40,20 +42,12 @@ def build_model_investigator(
     key = settings.model_key.get_secret_value() if settings.model_key else None
     backend = OpenAIBackend(url, name, key, settings.model_timeout_seconds)
     budget = Budget(steps=settings.max_steps, seconds=settings.investigation_seconds)
+    terms = Terms(SitePolicy(scheduler=settings.scheduler), budget, now)
     library = _open_library(settings)
 
     def look(case: Case, book: EvidenceBook) -> Verdict:
-        return investigate(
-            case,
-            facts=facts,
-            book=book,
-            library=library,
-            backend=backend,
-            site=SitePolicy(scheduler=settings.scheduler),
-            budget=budget,
-            now=now,
-            record=record,
-        )
+        context = ToolContext(facts, book)
+        return investigate(case, context, library=library, backend=backend, terms=terms, record=record)
 
     return look
 

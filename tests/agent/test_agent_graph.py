@@ -18,12 +18,14 @@ from agent.graph import build_graph, investigate
 from agent.judge import judge, possible_faults
 from agent.policy import ACTION_RANK, SitePolicy
 from agent.run import Run
+from agent.seat import Terms
 from agent.types import Case, Verdict
 from agent.verdicts import build_verdict
 from evals.scripted import ScriptedServer
 from tools.entities import make_gpu
 from tools.errors import ModelError
 from tools.evidence import EvidenceBook
+from tools.tool import ToolContext
 from tools.types import Coverage, Entity, Event, Facts, Moment, Quote
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -91,13 +93,10 @@ def look(
     book = EvidenceBook()
     verdict = investigate(
         case or judge(facts)[0],
-        facts=facts,
-        book=book,
+        ToolContext(facts, book),
         library=None,
         backend=backend,
-        site=SitePolicy(),
-        budget=budget or Budget(seconds=20),
-        now=NOW,
+        terms=Terms(SitePolicy(), budget or Budget(seconds=20), NOW),
         record=runs.append,
     )
     assert len(runs) == 1
