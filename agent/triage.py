@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from agent.judge import judge
 from agent.policy import SitePolicy
 from agent.types import SEVERITY_RANK, Case, CoverageRow, TriageReport, Verdict
 from agent.verdicts import build_verdict
+from tools.errors import DaytwoError
 from tools.evidence import EvidenceBook
-from tools.types import Facts
+from tools.types import Coverage, Facts
 
 Investigator = Callable[[Case, EvidenceBook], Verdict]
 """Sits between a case and its verdict: the graph with a model, or nothing."""
@@ -40,6 +41,11 @@ def triage(facts: Facts, *, site: SitePolicy, now: datetime, investigator: Inves
         for row in facts.coverage
     ]
     return TriageReport(verdicts=verdicts, coverage=coverage)
+
+
+def build_unread_facts(names: Sequence[str], error: DaytwoError) -> Facts:
+    """Facts of input that could not be read at all: a report on them says `unknown`, why, and what to type."""
+    return Facts(coverage=tuple(Coverage(name, "input", "missing", error.message, error.fix) for name in names))
 
 
 def exit_code(report: TriageReport) -> int:

@@ -6,16 +6,15 @@ import csv
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agent.policy import SitePolicy
+from agent.triage import build_unread_facts, triage
+from agent.types import TriageReport
 from evals.report import ExcerptReport, ExcerptRow, build_excerpt_report
-from evals.runner import triage_paths
+from evals.runner import FROZEN_NOW, triage_paths
 from evals.score import score_first_verdict
 from evals.seats import RULES, Seat
-from tools.errors import DaytwoError, EvidenceNotFound, SiteConfigError
-
-if TYPE_CHECKING:
-    from agent.types import TriageReport
+from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, SiteConfigError
 
 COLUMNS = frozenset({"file", "accepted_faults", "harmful_actions"})
 
@@ -89,7 +88,10 @@ def _triage_excerpt(path: Path, number: int) -> TriageReport:
     with tempfile.TemporaryDirectory(prefix="t") as name:
         target = Path(name) / f"input-{number:04d}.txt"
         target.write_bytes(cut_header(path.read_bytes()))
-        return triage_paths([target], Seat(RULES))
+        try:
+            return triage_paths([target], Seat(RULES))
+        except EvidenceUnreadable as error:
+            return triage(build_unread_facts([target.name], error), site=SitePolicy(), now=FROZEN_NOW)
 
 
 def cut_header(data: bytes) -> bytes:

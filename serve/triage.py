@@ -11,12 +11,12 @@ from pathlib import Path
 from agent.policy import SitePolicy
 from agent.run import Run
 from agent.settings import Settings, load_settings
-from agent.triage import Investigator, exit_code, triage
+from agent.triage import Investigator, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
-from tools.types import Coverage, Facts, Inventory, Source, merge_facts
+from tools.types import Facts, Inventory, Source, merge_facts
 
 STANDARD_INPUT = Path("-")
 FULL_VERDICTS = 4
@@ -40,7 +40,8 @@ def run_triage(request: Request, *, as_json: bool) -> int:
     except (EvidenceNotFound, EvidenceUnreadable) as error:
         if not as_json:
             raise
-        report = triage(_build_error_facts(request, error), site=_build_site(settings), now=now)
+        names = [str(path) for path in request.paths or (STANDARD_INPUT,)]
+        report = triage(build_unread_facts(names, error), site=_build_site(settings), now=now)
     if as_json:
         print_text(report.model_dump_json(by_alias=True, indent=2))
     else:
@@ -193,8 +194,3 @@ def _read_inventory(settings: Settings) -> tuple[Inventory, ...]:
     from tools.inventory import read_inventory
 
     return read_inventory(settings.inventory)
-
-
-def _build_error_facts(request: Request, error: DaytwoError) -> Facts:
-    names: Sequence[Path] = request.paths or (STANDARD_INPUT,)
-    return Facts(coverage=tuple(Coverage(str(name), "input", "missing", error.message, error.fix) for name in names))
