@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from agent.faults import WEIGHT_RANK, load_alternatives, load_event_policy, load_faults
+from agent.faults import WEIGHT_RANK, load_alternatives, load_faults
 from agent.fold import fold_suspicions
 from agent.policy import find_difference
 from agent.symptoms import NOT_A_FAULT, read_suspicions, weigh_event
@@ -140,8 +140,8 @@ def _harmless_case(harmless: Sequence[Suspicion], dented: Sequence[Coverage]) ->
 
 def event_why(event: Event) -> str:
     """The reason that the event table gives for what it makes of an event."""
-    policy = load_event_policy().get(event.code)
-    return policy.why if policy else ""
+    over = event.fields.get("over")
+    return f"over, by {over}" if over else weigh_event(event).why
 
 
 def _only_node(events: Sequence[Event]) -> Entity:

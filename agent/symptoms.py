@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
+from agent.episodes import annotate_episodes, count_bursts
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.types import Suspicion
 from tools.clock import measure_distance
 from tools.entities import resolve_entities
 from tools.types import Entity, Event, Facts, Finding
-
-BURST_GAP_SECONDS = 180.0
-"""Events nearer than this are one burst: three minutes, the gap that NVSentinel's analyser rules use."""
 
 # fmt: off
 KERNEL_FAMILIES = frozenset({
@@ -33,9 +30,9 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
     log and an index in `nvidia-smi` become one GPU.
     """
     spelling = resolve_entities([*facts.entities, *(e.entity for e in facts.events), *(f.entity for f in findings)])
-    events = [replace(event, entity=spelling[event.entity]) for event in facts.events]
+    events = annotate_episodes([replace(event, entity=spelling[event.entity]) for event in facts.events])
     groups: dict[tuple[str, str], Suspicion] = {}
-    for event in end_episodes(events):
+    for event in events:
         policy = weigh_event(event)
         if policy.weight != "none":
             _add(groups, policy.fault, _place_of(policy.fault, event.entity), policy.weight, event=event)
@@ -88,6 +85,9 @@ def _is_forgeable(event: Event) -> bool:
 
 def _policy_code(event: Event) -> str:
     """The row of the event table: fields decide for codes whose meaning depends on their line."""
+    for field, code in COMPANY.items():
+        if field in event.fields:
+            return code
     if event.code in NVLINK5_XIDS:
         word = event.fields.get("decode_severity") or event.fields.get("severity", "")
         return event.code if not word else "nvlink5:nonfatal" if "non" in word.lower() else "nvlink5:fatal"
@@ -98,51 +98,18 @@ def _policy_code(event: Event) -> str:
     return event.code
 
 
+COMPANY: Mapping[str, str] = {
+    "over": "episode:over",
+    "flaps": "nic:flapping",
+    "devices": "gpu:init_failed_on_many",
+    "fan_only": "gpu:fan_unreadable",
+}
+"""Fields that make another event of an event, whatever its code."""
+
+
 def _default_policy(event: Event) -> EventPolicy:
     # 63 of the catalogue's 172 Xid codes are unused: they page nobody.
     return EventPolicy(event.code, "benign", "weak", "unused code") if event.code.startswith("xid:") else NO_POLICY
-
-
-ENDINGS: Mapping[str, str] = {
-    "nfs:ok": "nfs:not_responding",
-    "lustre:ok": "lustre:error",
-    "cpu:thermal_normal": "cpu:thermal",
-    "xid:162": "xid:163",
-}
-"""An event that ends another: what it ended speaks for nothing any more."""
-
-
-def end_episodes(events: Sequence[Event]) -> list[Event]:
-    """Leave out what a later event ended: an NFS server that answers again, power smoothing that came back."""
-    ended: set[int] = set()
-    for position, event in enumerate(events):
-        opener = ENDINGS.get(event.code)
-        if opener is None:
-            continue
-        ended.update(
-            earlier
-            for earlier, candidate in enumerate(events[:position])
-            if candidate.code == opener and _one_place(candidate, event)
-        )
-    return [event for position, event in enumerate(events) if position not in ended]
-
-
-def _one_place(one: Event, other: Event) -> bool:
-    server = one.fields.get("server"), other.fields.get("server")
-    if all(server):
-        return server[0] == server[1]
-    return one.entity == other.entity
-
-
-def count_bursts(events: Sequence[Event]) -> int:
-    """Count groups of events that lie further apart than the burst gap; events of unknown distance are one burst."""
-    bursts = 1 if events else 0
-    for earlier, later in pairwise(events):
-        distance = measure_distance(earlier, later)
-        timed = earlier.moment.seconds is not None and later.moment.seconds is not None
-        if timed and distance.seconds is not None and distance.seconds > BURST_GAP_SECONDS:
-            bursts += 1
-    return bursts
 
 
 CORRECTED_ERRORS_PER_PAGE = 10

@@ -47,7 +47,7 @@ class Entity:
     ids: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        """Spell the entity as ``gpu:node-017/3``, ``node:node-017``, ``job:4711``; a job of unknown id as ``job:HOST/?``."""
+        """Spell it as ``gpu:node-017/3``, ``node:node-017``, ``job:4711``; a job of unknown id is ``job:HOST/?``."""
         if self.kind == "node":
             return f"node:{self.node or self.name or '?'}"
         if self.kind in NODELESS_KINDS and (self.name or not self.node):

@@ -167,7 +167,37 @@ def test_nfs_that_answers_again_is_over():
         event("nfs:ok", 90, storage, server="filer-1"),
     )
     assert faults(run(down)) == ["shared_fs_stall"]
-    assert faults(run(down, up)) == ["healthy"]
+    over = run(down, up)
+    assert faults(over) == ["benign"] and exit_code(over) == 0
+    assert "over, by kern.log:1" in over.verdicts[0].summary
+    assert faults(run(up, down)) == ["shared_fs_stall"], "an answer before the silence ends nothing"
+
+
+def link(code, seconds, line):
+    return event(f"nic:link_{code}", seconds, Entity("nic", "node-a17", "ib0"), line=line)
+
+
+@pytest.mark.parametrize(
+    ("returns", "gap", "fault", "action"),
+    [
+        (1, 600, "nic_link_down", "watch"),
+        (3, 600, "nic_link_flap", "drain_node"),
+        (3, 8 * 3600, "nic_link_down", "watch"),
+    ],
+)
+def test_a_port_flaps_from_three_returns_in_twelve_hours(returns, gap, fault, action):
+    changes = []
+    for n in range(returns):
+        changes += [link("down", 1000 + n * gap, 2 * n + 1), link("up", 1060 + n * gap, 2 * n + 2)]
+    verdict = run(*changes).verdicts[0]
+    assert (verdict.fault, verdict.action) == (fault, action)
+
+
+def test_gpus_that_all_fail_to_start_are_the_drivers_matter():
+    gpus = [make_gpu("node-a17", pci=f"0000:{bus}:00.0") for bus in ("19", "3b", "4c")]
+    many = run(*(event("gpu:init_failed", 100 + n, gpu, line=n + 1) for n, gpu in enumerate(gpus)))
+    assert [(v.fault, v.subject.entity) for v in many.verdicts] == [("gpu_driver_fault", "node:node-a17")]
+    assert faults(run(event("gpu:init_failed", 100, gpus[0]))) == ["gpu_internal_fault"]
 
 
 def test_a_kernel_line_that_a_user_wrote_settles_nothing():

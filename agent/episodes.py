@@ -1,0 +1,111 @@
+"""What only several events together tell: an episode that ended, a port that flaps, one trouble on many devices.
+
+Each function returns the events with a field added (`over`, `flaps`, `devices`); the event table knows what they mean.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from tools.clock import measure_distance
+from tools.types import Entity, Event
+
+BURST_GAP_SECONDS = 180.0
+"""Events nearer than this are one burst: three minutes, the gap that NVSentinel's analyser rules use."""
+FLAP_RETURNS, FLAP_SECONDS = 3, 12 * 3600.0
+"""A port flaps when it comes back three times within twelve hours: the rule of gpud's InfiniBand scan."""
+MANY_DEVICES = 3
+"""From so many GPUs on, a failed start is the driver's and not the GPU's: our judgement, no source."""
+
+ENDINGS: Mapping[str, str] = {
+    "nfs:ok": "nfs:not_responding",
+    "lustre:ok": "lustre:error",
+    "cpu:thermal_normal": "cpu:thermal",
+    "xid:162": "xid:163",
+}
+"""An event that ends another: what it ended speaks for nothing any more."""
+
+
+def annotate_episodes(events: Sequence[Event]) -> list[Event]:
+    """Add what the company of an event tells about it."""
+    return mark_many_devices(mark_flapping(mark_ended(events)))
+
+
+def mark_ended(events: Sequence[Event]) -> list[Event]:
+    """Mark what a later event ended, with its place: an NFS server that answers again, power smoothing that is back."""
+    marked = list(events)
+    open_at: dict[str, list[int]] = defaultdict(list)
+    openers = set(ENDINGS.values())
+    for position, event in enumerate(events):
+        if event.code in openers:
+            open_at[event.code].append(position)
+        waiting = open_at.get(ENDINGS.get(event.code, ""), [])
+        for earlier in [at for at in waiting if _one_place(events[at], event)]:
+            marked[earlier] = _mark(marked[earlier], over=event.quote.place)
+            waiting.remove(earlier)
+    return marked
+
+
+def _mark(event: Event, **fields: str) -> Event:
+    return replace(event, fields={**event.fields, **fields})
+
+
+def _one_place(one: Event, other: Event) -> bool:
+    servers = one.fields.get("server"), other.fields.get("server")
+    return servers[0] == servers[1] if all(servers) else one.entity == other.entity
+
+
+def mark_flapping(events: Sequence[Event]) -> list[Event]:
+    """Mark the events of a port that came back at least three times within twelve hours.
+
+    A link that comes up without having gone down in between was down unseen; its first coming up is no return.
+    """
+    ports: dict[Entity, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.code in ("nic:link_down", "nic:link_up"):
+            ports[event.entity].append(event)
+    flaps = {port: count_returns(changes) for port, changes in ports.items()}
+    return [
+        _mark(event, flaps=str(flaps[event.entity]))
+        if event.code in ("nic:link_down", "nic:link_up") and flaps[event.entity] >= FLAP_RETURNS
+        else event
+        for event in events
+    ]
+
+
+def count_returns(changes: Sequence[Event]) -> int:
+    """Count how often a link came up again, at most twelve hours after the first return that is counted."""
+    returns = [later for _, later in pairwise(changes) if later.code == "nic:link_up"]
+    return max((_count_within(returns[start:]) for start in range(len(returns))), default=0)
+
+
+def _count_within(returns: Sequence[Event]) -> int:
+    return sum((measure_distance(returns[0], event).seconds or 0.0) <= FLAP_SECONDS for event in returns)
+
+
+def mark_many_devices(events: Sequence[Event]) -> list[Event]:
+    """Mark failed starts that at least three GPUs of one node share."""
+    devices: dict[str, set[Entity]] = defaultdict(set)
+    for event in events:
+        if event.code == "gpu:init_failed":
+            devices[event.node].add(event.entity)
+    return [
+        _mark(event, devices=str(len(devices[event.node])))
+        if event.code == "gpu:init_failed" and len(devices[event.node]) >= MANY_DEVICES
+        else event
+        for event in events
+    ]
+
+
+def count_bursts(events: Iterable[Event]) -> int:
+    """Count groups of events that lie further apart than the burst gap; events of unknown distance are one burst."""
+    listed = list(events)
+    return bool(listed) + sum(_is_far(earlier, later) for earlier, later in pairwise(listed))
+
+
+def _is_far(earlier: Event, later: Event) -> bool:
+    timed = earlier.moment.seconds is not None and later.moment.seconds is not None
+    return timed and (measure_distance(earlier, later).seconds or 0.0) > BURST_GAP_SECONDS
