@@ -86,7 +86,7 @@ def _is_forgeable(event: Event) -> bool:
 def _policy_code(event: Event) -> str:
     """The row of the event table: fields decide for codes whose meaning depends on their line."""
     for field, code in COMPANY.items():
-        if field in event.fields:
+        if event.fields.get(field, "false") != "false":
             return code
     if event.code in NVLINK5_XIDS:
         word = event.fields.get("decode_severity") or event.fields.get("severity", "")

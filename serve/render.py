@@ -256,16 +256,17 @@ def _runbook(reference: RunbookRef, excerpt: Excerpt | None) -> RenderableType:
 def unwrap(markdown: str) -> list[str]:
     """Join what Markdown wrapped, so that it can be wrapped anew; code keeps its lines and loses its fence."""
     lines: list[str] = []
-    in_code = False
+    in_code, fresh = False, True
     for line in markdown.strip().splitlines():
         if line.startswith("```"):
-            in_code = not in_code
+            in_code, fresh = not in_code, True
         elif in_code:
             lines.append(line)
-        elif lines and line.strip() and not re.match(r"\s*(?:[-*]|\d+\.)\s", line):
+        elif not fresh and line.strip() and not re.match(r"\s*(?:[-*]|\d+\.)\s", line):
             lines[-1] += " " + line.strip()
         elif line.strip():
             lines.append(line)
+            fresh = False
     return lines
 
 
