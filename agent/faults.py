@@ -77,10 +77,17 @@ DETECTOR_FAULTS = frozenset(
         "gpu_missing",
         "gpu_thermal_throttle",
         "gpu_power_throttle",
+        "gpu_memory_uncorrectable",
+        "gpu_memory_remap_pending",
+        "gpu_memory_remap_failure",
+        "gpu_internal_fault",
         "pcie_link_degraded",
         "io_saturated",
         "io_noisy_neighbor",
         "disk_wearout",
+        "disk_media_error",
+        "disk_link_error",
+        "nic_link_degraded",
     }
 )
 """Faults that detectors of this edition hint at; a test holds it against the detectors."""

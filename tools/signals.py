@@ -155,7 +155,35 @@ _GUEST_SIGNALS = (
     Signal("guest_memory_bytes", "bytes", "gauge", "memory given to a guest"),
 )
 
-SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*_GPU_SIGNALS, *_DISK_SIGNALS, *_GUEST_SIGNALS)}
+
+def _nic(name: str, meaning: str, unit: str = "", node_exporter: str = "") -> Signal:
+    kind: SignalKind = "counter" if name.endswith("_total") else "gauge"
+    return Signal(f"nic_{name}", unit, kind, meaning, node_exporter=node_exporter)
+
+
+_NIC_SIGNALS = (
+    _nic("symbol_errors_total", "symbols that could not be decoded",
+         node_exporter="node_infiniband_symbol_error_total"),
+    _nic("link_recoveries_total", "times that the link repaired itself",
+         node_exporter="node_infiniband_link_error_recovery_total"),
+    _nic("link_downed_total", "times that the link was lost", node_exporter="node_infiniband_link_downed_total"),
+    _nic("receive_errors_total", "packets that arrived with an error",
+         node_exporter="node_infiniband_port_errors_received_total"),
+    _nic("integrity_errors_total", "times that local errors passed their limit"),
+    _nic("transmit_discards_total", "packets that could not be sent",
+         node_exporter="node_infiniband_port_discards_transmitted_total"),
+    _nic("transmit_errors_total", "packets that failed on the way out"),
+    _nic("crc_errors_total", "frames whose check sum was wrong"),
+    _nic("carrier_changes_total", "times that the carrier came or went",
+         node_exporter="node_network_carrier_changes_total"),
+    _nic("effective_errors_total", "errors left behind forward error correction"),
+    _nic("effective_ber_ratio", "bit-error rate behind forward error correction", "ratio"),
+    _nic("counter_age_seconds", "time since the counters of a port were cleared", "seconds"),
+)  # fmt: skip
+
+SIGNALS: dict[str, Signal] = {
+    signal.name: signal for signal in (*_GPU_SIGNALS, *_DISK_SIGNALS, *_GUEST_SIGNALS, *_NIC_SIGNALS)
+}
 """Canonical name to signal, in the order in which tables show them."""
 
 GPU_SIGNAL_NAMES: tuple[str, ...] = tuple(signal.name for signal in _GPU_SIGNALS)
