@@ -23,7 +23,8 @@ _RECORD_BYTES = 8192  # one record of /dev/kmsg at most: CONSOLE_EXT_LOG_MAX of 
 _RECORD = re.compile(r"(?P<priority>\d+),(?P<number>\d+),(?P<microseconds>\d+),[^;]*;(?P<text>.*)", re.DOTALL)
 _FIX_RIGHT = "run as root, or: sysctl kernel.dmesg_restrict=0"
 
-_Opened = tuple[Document, str]  # a document, and what it lacks
+OpenedLog = tuple[Document, str]
+"""A text of the kernel log, and what it lacks."""
 
 
 def read_kernel_log_facts(*, node: str, paths: HostPaths, since: float | None = None) -> Facts:
@@ -34,7 +35,22 @@ def read_kernel_log_facts(*, node: str, paths: HostPaths, since: float | None = 
         paths: Where the machine is; programs are asked only where it is the one that we run on.
         since: Unix seconds; older events are left out, those without a wall time stay.
     """
-    entity = f"node:{node}"
+    opened = open_kernel_log(node=node, paths=paths)
+    if isinstance(opened, Coverage):
+        return Facts(coverage=(opened,))
+    return _parse(opened, f"node:{node}", paths, since)
+
+
+def open_kernel_log(*, node: str, paths: HostPaths) -> OpenedLog | Coverage:
+    """Open the kernel log at the first place that gives it.
+
+    Args:
+        node: Name of this machine.
+        paths: Where the machine is; programs are asked only where it is the one that we run on.
+
+    Returns:
+        The text and what it lacks (empty where it is whole), or why there is none.
+    """
     failures: list[str] = []
     for opener in (_open_ring, _open_dmesg, _open_journal, _open_file):
         try:
@@ -43,10 +59,10 @@ def read_kernel_log_facts(*, node: str, paths: HostPaths, since: float | None = 
             failures.append(_spell_failure(error))
             continue
         if opened is not None:
-            return _parse(opened, entity, paths, since)
+            return opened
     reason = "; ".join(failures) or "no ring buffer, journal or log file is to be found"
     fix = _FIX_RIGHT if "ermi" in reason else "dmesg | daytwo triage -"
-    return Facts(coverage=(Coverage(entity, "kernel_log", "missing", reason, fix),))
+    return Coverage(f"node:{node}", "kernel_log", "missing", reason, fix)
 
 
 def _spell_failure(error: DaytwoError | OSError) -> str:
@@ -55,7 +71,7 @@ def _spell_failure(error: DaytwoError | OSError) -> str:
     return f"{error.filename}: {error.strerror}"
 
 
-def _parse(opened: _Opened, entity: str, paths: HostPaths, since: float | None) -> Facts:
+def _parse(opened: OpenedLog, entity: str, paths: HostPaths, since: float | None) -> Facts:
     document, lack = opened
     facts = find_parser("kernel_log").parse(document).facts
     booted = read_boot_time(paths)
@@ -65,7 +81,7 @@ def _parse(opened: _Opened, entity: str, paths: HostPaths, since: float | None) 
     return replace(facts, events=kept, coverage=(row,))
 
 
-def _open_ring(node: str, paths: HostPaths) -> _Opened | None:
+def _open_ring(node: str, paths: HostPaths) -> OpenedLog | None:
     """Open the ring buffer; where it has lost its beginning and a journal has the whole boot, the journal instead."""
     records = list(_read_records(paths.kmsg))
     if not records:
@@ -114,14 +130,14 @@ def _read_records(path: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _open_dmesg(node: str, paths: HostPaths) -> _Opened | None:
+def _open_dmesg(node: str, paths: HostPaths) -> OpenedLog | None:
     if not paths.is_live:
         return None
     result = expect_success(run_command(["dmesg", "--raw"], timeout_seconds=PROGRAM_SECONDS))
     return (TextDocument(result.command, node, result.stdout), "") if result.stdout.strip() else None
 
 
-def _open_journal(node: str, paths: HostPaths) -> _Opened | None:
+def _open_journal(node: str, paths: HostPaths) -> OpenedLog | None:
     if not paths.is_live:
         return None
     argv = ["journalctl", "-k", "-b", "-o", "short-iso", "--no-pager", "-n", str(MAX_JOURNAL_LINES)]
@@ -130,14 +146,14 @@ def _open_journal(node: str, paths: HostPaths) -> _Opened | None:
     return (TextDocument("journalctl -k -b -o short-iso", node, result.stdout), "") if lines else None
 
 
-def _try_journal(node: str, paths: HostPaths) -> _Opened | None:
+def _try_journal(node: str, paths: HostPaths) -> OpenedLog | None:
     try:
         return _open_journal(node, paths)
     except DaytwoError:
         return None
 
 
-def _open_file(node: str, paths: HostPaths) -> _Opened | None:
+def _open_file(node: str, paths: HostPaths) -> OpenedLog | None:
     for path in paths.kernel_logs:
         if path.exists():
             with path.open("rb"):
