@@ -12,6 +12,11 @@ from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
 _NOT_DRIVES = re.compile(r"^(?:fd|sr|cdrom|zram|ram)\d")
 
 
+def _refine_timeout(fields: Fields) -> Fields | None:
+    # The command had completed and only its interrupt was lost.
+    return {**fields, "polled": "yes"} if "completion polled" in fields.get("reaction", "") else fields
+
+
 def _refine_disk(fields: Fields) -> Fields | None:
     return None if _NOT_DRIVES.match(fields.get("device", "")) else fields
 
@@ -26,12 +31,14 @@ _NVME = (
             rf"(?: \w+)* timeout, (?P<reaction>[\w ]+)"
         ),
         on_disk,
+        refine=_refine_timeout,
     ),
     Pattern(
         "nvme:timeout",
         ("I/O Cmd", "Admin Cmd", "QID "),
         (r"nvme (?P<device>nvme\d+): I/O .*?QID (?P<qid>\d+).*? (?:timeout|timed out)(?:, " r"(?P<reaction>[\w ]+))?"),
         on_disk,
+        refine=_refine_timeout,
     ),
     Pattern(
         "nvme:timeout",
@@ -122,7 +129,8 @@ _BLOCK = (
         "scsi:offline",
         ("offline device", "evice offline", "evice offlined"),
         (
-            r"(?:\bsd [\d:]+: (?:\[(?P<device>sd\w+)\] )?.*?|(?P<target>scsi[\d ]*\(?[\d:]+\)?): )?"
+            r"(?:\b(?:sd|scsi) (?P<address>\d+:\d+:\d+:\d+): (?:\[(?P<device>sd\w+)\] )?.*?"
+            r"|(?P<target>scsi[\d ]*\(?[\d:]+\)?): )?"
             r"(?P<reason>rejecting I/O to offline device|[Dd]evice offlined? - not ready.*|[Dd]evice "
             r"offline error, dev (?P<device2>\w+).*)"
         ),
@@ -179,7 +187,7 @@ _BLOCK = (
         "scsi:timeout",
         ("DID_TIME_OUT", "timing out command", "task abort", "abort!"),
         (
-            r"\bsd [\d:]+:(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|timing out command, "
+            r"\bsd (?P<address>[\d:]+):(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|timing out command, "
             r"waited \S+|task abort: FAILED|attempting task abort)"
         ),
         on_disk,

@@ -13,10 +13,13 @@ from tools.parsers._patterns import Fields, Pattern, on_node, on_storage
 
 def _refine_lustre(fields: Fields) -> Fields | None:
     # Targets are named fsname-OST0001-osc-…; one trouble of the file system, not one per target.
-    target = fields.get("target", "")
-    fields["server"] = (
-        re.split(r"-(?:OST|MDT|MGT|client|clilmv|clilov)", target)[0] or fields.get("mount", "") or "lustre"
-    )
+    target = re.split(r"-(?:OST|MDT|MGT|client|clilmv|clilov)", fields.get("target", ""))[0]
+    if target.startswith("MGC"):
+        target = ""  # the configuration server of many file systems
+    # 'mount 10.1.1.1@o2ib:10.1.1.2@o2ib:/scratch/sub': the first part of the path is the name of the file system.
+    path = target.rpartition(":/")[2] if ":/" in target else fields.get("mount", "")
+    name = path.strip("/").split("/")[0] if ":/" in target or path.startswith("/") else target or path
+    fields["server"] = name or "lustre"
     return fields
 
 

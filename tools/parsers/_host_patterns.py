@@ -104,6 +104,7 @@ _MEMORY = (
         r"(?P<reason>\bCorrected error, no action required|Machine check events logged)",
         on_node,
         joins=10,
+        echoes=("cpu:thermal", "cpu:thermal_normal"),
     ),
     Pattern(
         "mce:uncorrected",
@@ -263,6 +264,12 @@ _PROCESSORS = (
             r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) temperature(?:/speed)? above "
             r"threshold.*|[Cc]ritical temperature reached.*|PROCHOT.*)"
         ),
+        on_node,
+    ),
+    Pattern(
+        "cpu:thermal_normal",
+        ("temperature/speed normal", "temperature normal"),
+        r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) temperature(?:/speed)? normal)",
         on_node,
     ),
     Pattern(

@@ -29,6 +29,9 @@ from tools.parsers._app_forms import job_of_label, read_app_head
 from tools.parsers._blocks import iterate_blocks
 from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
 from tools.parsers._lines import MAX_SAMPLES, is_noise
+from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
+from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages
+from tools.parsers._log_progress import is_progress
 from tools.parsers._patterns import Fields, Match, Pattern, PatternTable, on_gpu, on_node
 from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread, Writer
 
@@ -82,13 +85,19 @@ KERNEL_PATTERNS: tuple[Pattern, ...] = (
 """What the kernel, its drivers and link daemons print, in the order in which it is tried."""
 APPLICATION_PATTERNS: tuple[Pattern, ...] = (*_collective_patterns.PATTERNS, *_service_patterns.PATTERNS)
 """What programs and services write; tried after the kernel's."""
-_SUBJECT = Pattern("subject", _nvidia_patterns.SUBJECT_LITERALS, r"NVRM: (?:GPU at|GPU Board|The NVIDIA)", on_node)
+_NAMING = (
+    Pattern("naming", _nvidia_patterns.SUBJECT_LITERALS, r"NVRM: (?:GPU at|GPU Board|The NVIDIA)", on_node),
+    Pattern("naming", NAME_LITERALS, r"\b(?:sd|scsi) [\d:]+: \[sd|\bscsi ?host\d|\bata\d+: [SP]ATA max ", on_node),
+)
+"""Lines that make no event and tell names that the events of other lines need."""
+_UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)
+_ECHO_LINES = 20
 
 
 @cache
 def pattern_table() -> PatternTable:
     """All patterns with their automaton; built once, when the first log is read."""
-    return PatternTable((*KERNEL_PATTERNS, *APPLICATION_PATTERNS, _SUBJECT))
+    return PatternTable((*KERNEL_PATTERNS, *APPLICATION_PATTERNS, *_NAMING))
 
 
 class LogReader:
@@ -104,6 +113,8 @@ class LogReader:
         self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
         self._lines = self._total = self._unread = self._stored = 0
         self._samples: list[str] = []
+        self._disks = DiskNames()
+        self._plain: list[tuple[int, str]] = []  # lines without an event, of a text that is short so far
         self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
     def read(self) -> Parsed:
@@ -111,6 +122,7 @@ class LogReader:
         for block in iterate_blocks(self._document):
             understood = self._read_hits(block)
             self._count(block, understood)
+        self._note_unexplained()
         facts = Facts(events=tuple(self._events()), entities=tuple(self._gpus.values()))
         return Parsed(facts, Unread(self._total, self._unread, tuple(self._samples)))
 
@@ -131,6 +143,8 @@ class LogReader:
         head = split_head(raw)
         if self._note_gpu(number, head):
             return True
+        if any(literal in head.text for literal in NAME_LITERALS):
+            self._disks.note(head.node or self._document.node, number, head.text)
         if head.writer == "kernel":
             found = self._table.match(head.text, rows)
         else:
@@ -139,8 +153,10 @@ class LogReader:
             head = app.head
             if found is not None:
                 found = Match(found.pattern, found.code, {**app.fields, **found.fields})
-        if found is None or found.code == "subject":
-            return found is not None
+        if found is None:
+            return self._table.refuses(head.text, rows)
+        if found.code == "naming":
+            return True
         self._take(number, raw, head, found)
         return True
 
@@ -167,7 +183,7 @@ class LogReader:
         node = head.node or self._document.node
         if found.pattern.joins and self._join(number, node, found):
             return
-        if found.pattern.attaches:
+        if found.pattern.attaches or self._is_echo(number, node, found.pattern):
             return
         if found.pattern.entity is on_gpu and not found.fields.get("pci"):
             pci, told_at = self._subject
@@ -193,6 +209,27 @@ class LogReader:
                 return True
         return False
 
+    def _is_echo(self, number: int, node: str, pattern: Pattern) -> bool:
+        return bool(pattern.echoes) and any(
+            draft.code in pattern.echoes and number - draft.number <= _ECHO_LINES and node in ("", draft.node)
+            for draft in self._recent
+        )
+
+    def _note_unexplained(self) -> None:
+        if not self._plain or self._total > MAX_LINES:
+            return
+        alarms, first = count_alarms(text for _, text in self._plain)
+        if alarms < ALARM_SHARE * self._total:
+            return
+        number = next(number for number, text in self._plain if text == first)
+        head = split_head(first)
+        node = head.node or self._document.node
+        fields = {"lines": str(alarms)}
+        draft = Draft(
+            number, "log:unexplained", on_node(node, {}), first, head.moment, head.writer, _UNEXPLAINED, node, fields
+        )
+        self._keep(draft)
+
     def _keep(self, draft: Draft) -> None:
         key = (draft.entity, draft.code)
         if key not in self._kept and len(self._kept) >= MAX_KEYS:
@@ -213,9 +250,14 @@ class LogReader:
             if kept.last is not None:
                 kept.last.fields["count"] = str(kept.folded)
                 drafts.append(kept.last)
+        storages = name_storages((draft.code, draft.entity) for draft in drafts)
         for draft in sorted(drafts, key=lambda d: d.number):
             quote = Quote(self._document.label, draft.number, _clean(draft.text))
-            yield Event(draft.moment, draft.entity, draft.code, quote, draft.fields, draft.writer)
+            entity = self._disks.resolve(draft.entity, draft.number)
+            if (named := storages.get((draft.code, entity))) is not None:
+                entity = named
+                draft.fields["server"] = named.name
+            yield Event(draft.moment, entity, draft.code, quote, draft.fields, draft.writer)
 
     # Counting -------------------------------------------------------------------------------------------------------
 
@@ -223,6 +265,7 @@ class LogReader:
         lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
         self._lines += lines
         self._total += lines - _count_empty(block)
+        self._hold_plain(block, understood, self._lines - lines + 1)
         position, size = 0, len(block)
         while position < size:
             position = self._skip_known(block, position)
@@ -234,12 +277,26 @@ class LogReader:
                 self._count_unknown(block[position : min(end, position + MAX_QUOTE_CHARACTERS)])
             position = end + 1
 
+    def _hold_plain(self, block: bytes, understood: set[int], number: int) -> None:
+        if self._total > MAX_LINES:
+            self._plain = []
+            return
+        position = 0
+        for line in block.split(b"\n"):
+            if line.strip() and position not in understood:
+                self._plain.append((number, line[:MAX_QUOTE_CHARACTERS].decode("utf-8", errors="replace")))
+            position += len(line) + 1
+            number += 1
+
     @staticmethod
     def _skip_known(block: bytes, position: int) -> int:
         match = KNOWN_RUN.match(block, position)
         return match.end() if match else position
 
     def _count_unknown(self, line: bytes) -> None:
+        if not line.strip():
+            self._total -= line not in (b"", b"\r")
+            return
         text = line.decode("utf-8", errors="replace")
         is_code = self._in_frame and text.startswith("    ")
         self._in_frame = is_code or text.lstrip().startswith('File "')
@@ -252,7 +309,7 @@ class LogReader:
 
 def is_understood(text: str) -> bool:
     """Say whether a line that made no event still is of a known form: a head, a stack, a traceback, or no evidence."""
-    if is_noise(text) or _host_patterns.STACK_LINE.match(text) or _BARE_KERNEL.match(text):
+    if is_progress(text) or is_noise(text) or _host_patterns.STACK_LINE.match(text) or _BARE_KERNEL.match(text):
         return True
     head = split_head(text)
     return bool(head.form) or bool(read_app_head(head).form) or bool(_host_patterns.STACK_LINE.match(head.text))
@@ -260,9 +317,9 @@ def is_understood(text: str) -> bool:
 
 def _count_empty(block: bytes) -> int:
     # Empty lines are no evidence; a caller may even put them in to keep line numbers right.
-    if b"\n\n" not in block and b"\r\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
+    if b"\n\n" not in block and b"\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
         return 0
-    return sum(not line.strip() for line in block.removesuffix(b"\n").split(b"\n"))
+    return sum(line in (b"", b"\r") for line in block.removesuffix(b"\n").split(b"\n"))
 
 
 def _clean(text: str) -> str:
@@ -291,5 +348,5 @@ def _merge(draft: Draft, found: Match) -> None:
         severity = draft.fields.get("severity", "")
         draft.code = {"corrected": "pci:aer_corrected", "fatal": "pci:aer_fatal"}.get(severity, "pci:aer_nonfatal")
     better = draft.pattern.entity(draft.node, draft.fields)
-    if len(better.ids) > len(draft.entity.ids):
+    if len(better.ids) > len(draft.entity.ids) or (draft.entity.kind == "node" and better.kind != "node"):
         draft.entity = replace(better)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tools.parsers._app_forms import read_app_head
 from tools.parsers._kernel_forms import split_head
 from tools.parsers._lines import is_noise
+from tools.parsers._log_progress import is_progress
 from tools.parsers._log_reader import APPLICATION_PATTERNS, is_understood, pattern_table
 
 _SURE_WITH_EVIDENCE = 0.6
@@ -34,7 +35,7 @@ def score_forms(sample: Sequence[str]) -> tuple[float, float]:
         elif found is not None:
             kernel += not of_app
             application += of_app
-        elif app.form or head.form:
+        elif app.form or head.form or is_progress(head.text):
             application += 1
         elif is_understood(raw):
             kernel += 1

@@ -27,7 +27,7 @@ def _refine_mlx5_module(fields: Fields) -> Fields | None:
     if "high temperature" in rest:
         return {**fields, "code": "mlx5:temperature"}
     if "unplugged" in rest:
-        return {**fields, "code": "nic:link_down", "reason": "cable_unplugged"}
+        return {**fields, "code": "nic:cable_unplugged"}
     return {**fields, "code": "nic:module_error"} if "error" in fields.get("level", "") + rest else None
 
 

@@ -42,6 +42,7 @@ class Pattern:
         refine: Computes more fields; may set ``code``; None as result means that the line is not of this kind.
         joins: How many lines back an event of the same code may lie that this line belongs to; 0 = never joins.
         attaches: The line only adds to such an event and never opens one; then `code` may be a family ``pci:``.
+        echoes: Codes whose event shortly before this line is all that the line repeats; then it makes no event.
     """
 
     code: str
@@ -52,6 +53,7 @@ class Pattern:
     refine: Refine | None = None
     joins: int = 0
     attaches: bool = False
+    echoes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class PatternTable:
             if found is not None and (made := _make(self._patterns[row], found)) is not None:
                 return made
         return None
+
+    def refuses(self, text: str, rows: Iterable[int]) -> bool:
+        """Say whether a text without a match is of a known kind all the same: read, and found to be no event."""
+        head = text[:MAX_MATCH_CHARACTERS]
+        return any(self._patterns[row].refine is not None and self._regex(row).search(head) for row in rows)
 
     def match_text(self, text: str) -> Match | None:
         """Find the pattern of one text without a block around it."""
@@ -192,9 +199,10 @@ def on_gpu(node: str, fields: Fields) -> Entity:
 
 
 def on_disk(node: str, fields: Fields) -> Entity:
-    """The drive in field ``device``, or at field ``pci``; partitions name their drive."""
-    if fields.get("device"):
-        return Entity("disk", node, whole_disk(fields["device"])).with_ids(pci=_clean_pci(fields))
+    """The drive in field ``device``, or at field ``pci`` or SCSI ``address``; partitions name their drive."""
+    name = fields.get("device") or fields.get("address")
+    if name:
+        return Entity("disk", node, whole_disk(name)).with_ids(pci=_clean_pci(fields))
     return make_pci_device("disk", node, fields["pci"]) if fields.get("pci") else Entity("node", node)
 
 

@@ -22,7 +22,9 @@ def _refine_bandwidth(fields: Fields) -> Fields | None:
     # 'limited by 8.0 GT/s PCIe x8 link … (capable of … with 16.0 GT/s PCIe x16 link)': which of the two is short?
     now, could = fields.get("now", ""), fields.get("could", "")
     short = [what for what, index in (("speed", 0), ("width", -1)) if now.split()[index] != could.split()[index]]
-    return {**fields, "limited": "+".join(short) or "upstream"}
+    # Fewer lanes mean a bad contact or slot; a lower generation is mostly how the board was built, or an idle link.
+    code = "pci:link_degraded" if "width" in short else "pci:link_generation"
+    return {**fields, "limited": "+".join(short) or "upstream", "code": code}
 
 
 _PCI = (
@@ -144,7 +146,7 @@ _PCI = (
         on_pci,
     ),
     Pattern(
-        "pci:link_degraded",
+        "",
         ("available PCIe bandwidth, limited by",),
         (
             rf"(?:{_DRIVER})?(?P<available>[\d.]+ Gb/s) available PCIe bandwidth, limited by "

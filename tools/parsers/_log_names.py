@@ -1,0 +1,104 @@
+"""What a log itself tells about names: which disk a SCSI address or an ATA port is, what a file system is called.
+
+Known: libata and sd of Linux 3.10 to 6.14; Lustre 2.5 to 2.16.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tools.types import Entity
+
+NEAR_LINES = 12
+"""libata prints the taskfile in some eight lines, then sd its sense data (seen in the order of libata-eh.c and sd.c)."""
+MAX_SIGHTINGS = 50_000
+"""Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
+NAME_LITERALS = (": [sd", "scsi host", "ATA max ")
+"""One of them stands in every line that tells a name."""
+_SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
+_SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
+_ATA_PORT = re.compile(r"\bata(?P<port>\d+): [SP]ATA max ")
+_PORT_NAME = re.compile(r"^ata(?P<port>\d+)(?:\.\d+)?$")
+_UNNAMED: Mapping[str, str] = {"lustre": "lustre", "nfs": "nfs"}
+
+
+class DiskNames:
+    """Learns from a log which disk is where; asked when the log was read to its end."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[tuple[str, str], str] = {}
+        self._by_host: dict[tuple[str, int], set[str]] = defaultdict(set)
+        self._host_of_port: dict[tuple[str, int], int] = {}
+        self._free_hosts: dict[str, list[int]] = defaultdict(list)
+        self._lines: list[int] = []
+        self._seen: list[tuple[str, str]] = []
+
+    def note(self, node: str, number: int, text: str) -> None:
+        """Learn from one line, where it tells a name."""
+        if (match := _SD.search(text)) is not None:
+            self._by_address[node, match["address"]] = match["disk"]
+            self._by_host[node, int(match["host"])].add(match["disk"])
+            if len(self._lines) < MAX_SIGHTINGS:
+                self._lines.append(number)
+                self._seen.append((node, match["disk"]))
+        elif (match := _SCSI_HOST.search(text)) is not None:
+            self._free_hosts[node].append(int(match["host"]))
+        elif (match := _ATA_PORT.search(text)) is not None and self._free_hosts[node]:
+            # An adapter's SCSI hosts are announced first, then its ports in the same order.
+            self._host_of_port[node, int(match["port"])] = self._free_hosts[node].pop(0)
+
+    def resolve(self, entity: Entity, number: int) -> Entity:
+        """Name the disk of an address or port as the log does; what it does not tell stays as it is."""
+        if entity.kind != "disk":
+            return entity
+        disk = self._by_address.get((entity.node, entity.name))
+        if disk is None and (port := _PORT_NAME.match(entity.name)) is not None:
+            disk = self._disk_of_port(entity.node, int(port["port"]), number)
+        return replace(entity, name=disk) if disk else entity
+
+    def _disk_of_port(self, node: str, port: int, number: int) -> str | None:
+        told = self._host_of_port.get((node, port))
+        if told is not None:
+            return _only(self._by_host.get((node, told), ()))
+        # libata numbers ports from one and SCSI hosts from zero: the same order, where no other adapter came between.
+        counted = _only(self._by_host.get((node, port - 1), ()))
+        near = _only(self._near(node, number))
+        return (counted or near) if not (counted and near) or counted == near else None
+
+    def _near(self, node: str, number: int) -> set[str]:
+        first = bisect_left(self._lines, number - NEAR_LINES)
+        last = bisect_left(self._lines, number + NEAR_LINES + 1)
+        return {disk for host, disk in self._seen[first:last] if host == node}
+
+
+def _only(names: Iterable[str]) -> str | None:
+    listed = list(names)
+    return listed[0] if len(listed) == 1 else None
+
+
+def name_storages(troubles: Iterable[tuple[str, Entity]]) -> dict[tuple[str, Entity], Entity]:
+    """Find the file system that unnamed troubles belong to: the only named one of the same kind on the same host.
+
+    Args:
+        troubles: Code and entity of every event.
+
+    Returns:
+        The new entity of each (code, entity) that gets a name.
+    """
+    listed = list(troubles)
+    named: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for code, entity in listed:
+        family = code.partition(":")[0]
+        if entity.kind == "storage" and entity.name != _UNNAMED.get(family):
+            named[family, entity.node].add(entity.name)
+    found: dict[tuple[str, Entity], Entity] = {}
+    for code, entity in listed:
+        family = code.partition(":")[0]
+        name = _only(named.get((family, entity.node), ()))
+        if name and entity.kind == "storage" and entity.name == _UNNAMED.get(family):
+            found[code, entity] = replace(entity, name=name)
+    return found
