@@ -17,13 +17,20 @@ from tools.entities import make_gpu, normalise_pci
 from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
 from tools.parsers import (
     _collective_patterns,
+    _controller_patterns,
+    _cuda_patterns,
     _disk_patterns,
     _filesystem_patterns,
     _host_patterns,
+    _memory_patterns,
     _network_patterns,
     _nvidia_patterns,
+    _orchestrator_patterns,
     _pci_patterns,
+    _ras_patterns,
     _service_patterns,
+    _shared_fs_patterns,
+    _training_patterns,
 )
 from tools.parsers._app_forms import job_of_label, read_app_head
 from tools.parsers._blocks import iterate_blocks
@@ -75,15 +82,24 @@ class _Kept:
 
 KERNEL_PATTERNS: tuple[Pattern, ...] = (
     *_nvidia_patterns.PATTERNS,
-    *_service_patterns.RAS_PATTERNS,
+    *_ras_patterns.PATTERNS,
     *_pci_patterns.PATTERNS,
     *_disk_patterns.PATTERNS,
+    *_controller_patterns.PATTERNS,
     *_network_patterns.PATTERNS,
     *_filesystem_patterns.PATTERNS,
+    *_shared_fs_patterns.PATTERNS,
+    *_memory_patterns.PATTERNS,
     *_host_patterns.PATTERNS,
 )
 """What the kernel, its drivers and link daemons print, in the order in which it is tried."""
-APPLICATION_PATTERNS: tuple[Pattern, ...] = (*_collective_patterns.PATTERNS, *_service_patterns.PATTERNS)
+APPLICATION_PATTERNS: tuple[Pattern, ...] = (
+    *_cuda_patterns.PATTERNS,
+    *_collective_patterns.PATTERNS,
+    *_orchestrator_patterns.PATTERNS,
+    *_service_patterns.PATTERNS,
+    *_training_patterns.PATTERNS,
+)
 """What programs and services write; tried after the kernel's."""
 _NAMING = (
     Pattern("naming", _nvidia_patterns.SUBJECT_LITERALS, r"NVRM: (?:GPU at|GPU Board|The NVIDIA)", on_node),

@@ -1,28 +1,13 @@
-"""What services write: fabric manager, systemd about GPU units, Slurm; and HPC RAS lines.
+"""What services write: fabric manager, systemd about GPU units, Slurm.
 
-Known: fabric manager 450 to 580, systemd 219 to 256, Slurm 18.08 to 24.11, the public Blue Gene/L form of RAS logs.
+Known: fabric manager 450 to 580, systemd 219 to 256, Slurm 18.08 to 24.11.
 """
 
 from __future__ import annotations
 
 import re
 
-from tools.parsers._patterns import Fields, Pattern, on_job, on_node, on_storage
-
-_NET_REASONS = (
-    r"Connection refused|No route to host|Connection timed out|Network is unreachable"
-    r"|Connection reset by peer|Broken pipe|Host is down|timed out"
-)
-
-
-_REGISTERS = re.compile(r"\.+\s*(?:\d|0x\w+)$|(?i:register)|address: 0x|^\w+=0x|^\w{2,4}:[0-9a-f]{8} ")
-
-
-def _refine_ras(fields: Fields) -> Fields | None:
-    # A register dump is printed word by word with the same FATAL as what it belongs to: 'instruction address: 0x…'.
-    if _REGISTERS.search(fields.get("reason", "")):
-        return None
-    return fields if fields.get("severity", "FATAL") in ("ERROR", "SEVERE", "FATAL", "FAILURE") else None
+from tools.parsers._patterns import Fields, Pattern, on_job, on_node
 
 
 def _refine_node(fields: Fields) -> Fields | None:
@@ -154,104 +139,5 @@ _SLURM = (
         on_job,
     ),
 )
-
-_RAS = r"\bRAS (?P<component>\w+) (?P<severity>\w+) "
-RAS_PATTERNS: tuple[Pattern, ...] = (
-    Pattern(
-        "network:timeout",
-        ("RAS ",),
-        _RAS + (rf"(?P<reason>.*(?:socket to (?P<peer>[\d.]+:\d+)).*(?:{_NET_REASONS}|Link has been " rf"severed).*)"),
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "network:timeout",
-        ("RAS ",),
-        _RAS
-        + (
-            r"(?P<reason>ciod: (?:failed to read message prefix|Error (?:reading|writing) message "
-            r"prefix).*|.*(?:torus|tree) (?:receiver|sender|link).*error.*|Error receiving packet on"
-            r" (?:tree|torus) network.*|.*[Ll]ink (?:failed"
-            r"|error).*)"
-        ),
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "lustre:mount_failed",
-        ("RAS ",),
-        _RAS + r"Lustre mount FAILED : (?P<client>\S+) : (?:\w+ )?(?P<server>\S+)",
-        on_storage,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "shared_fs:error",
-        ("RAS ",),
-        _RAS
-        + (
-            r"(?P<reason>NFS [Mm]ount failed on (?P<server>[^\s,]+).*|ciod: LOGIN chdir\("
-            r"(?P<path>[^)]*)\) failed: Input/output error.*)"
-        ),
-        on_storage,
-        refine=lambda f: _refine_ras({**f, "server": f.get("server") or f.get("path") or "nfs"}),
-    ),
-    Pattern(
-        "job:failed",
-        ("RAS ",),
-        _RAS
-        + (
-            r"(?P<reason>ciod: (?:Error (?:loading|creating|opening)|LOGIN chdir|Missing or invalid"
-            r"|cpu \d+ at treeaddr).*|.*program image.*)"
-        ),
-        on_job,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "edac:uncorrected",
-        ("RAS ",),
-        _RAS + r"(?P<reason>.*(?:[Uu]ncorrectable|parity error(?!.*corrected)|ddr: redundant).*)",
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "mce:uncorrected",
-        ("RAS ",),
-        _RAS + r"(?P<reason>.*(?:machine check|L3 major internal error|internal error).*)",
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "edac:corrected",
-        ("RAS ",),
-        _RAS
-        + (
-            r"(?P<reason>.*(?:excessive soft failures|error\(s\) detected and corrected|parity "
-            r"error.*corrected|[Cc]orrectable).*)"
-        ),
-        on_node,
-    ),
-    Pattern(
-        "kernel:panic",
-        ("RAS ",),
-        _RAS + r"(?P<reason>rts panic.*|rts: kernel terminated.*|kernel panic.*|.*stopping execution.*)",
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "kernel:interrupt",
-        ("RAS ",),
-        _RAS + r"(?P<reason>.*\binterrupt\b.*)",
-        on_node,
-        refine=_refine_ras,
-    ),
-    Pattern(
-        "ras:fatal",
-        ("RAS ",),
-        _RAS + r"(?P<reason>.*)",
-        on_node,
-        refine=lambda f: _refine_ras(f) if f["severity"] in ("FATAL", "FAILURE") else None,
-    ),
-)
-"""Lines of HPC reliability logs; tried before the kernel's own patterns, whose words they share."""
 
 PATTERNS: tuple[Pattern, ...] = (*_FABRIC, *_SLURM)

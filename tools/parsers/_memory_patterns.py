@@ -1,0 +1,200 @@
+"""What memory and its checkers print: EDAC, machine checks, GHES/CPER, rasdaemon, mcelog, the OOM killer.
+
+Known: Linux 3.10 (RHEL 7) to 6.14, mcelog 1xx to 2xx, rasdaemon 0.6 to 0.8.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tools.parsers._patterns import Fields, Pattern, on_job, on_node
+
+_UC_BIT = 61
+_JOB_IN_CGROUP = re.compile(r"\bjob_?(?P<job>\d+)\b")
+_POD_IN_CGROUP = re.compile(r"\bpod(?P<pod>[0-9a-f_-]{32,36})\b")
+
+
+def _refine_machine_check(fields: Fields) -> Fields | None:
+    # Bit 61 (UC) of the bank status tells an uncorrected error (Intel SDM volume 3B, 15.3.2.2; AMD APM volume 2).
+    status = int(fields.get("status", "0"), 16)
+    uncorrected = bool(status >> _UC_BIT & 1) or bool(fields.get("exception"))
+    return {**fields, "code": "mce:uncorrected" if uncorrected else "mce:corrected"}
+
+
+def _refine_ghes(fields: Fields) -> Fields | None:
+    severity = fields["severity"]
+    if severity == "info":
+        return None
+    return {**fields, "code": "mce:corrected" if severity == "corrected" else "mce:uncorrected"}
+
+
+def _refine_edac(fields: Fields) -> Fields | None:
+    return {
+        **fields,
+        "code": "edac:uncorrected" if fields["kind"].startswith(("UE", "Uncorr", "Fatal")) else "edac:corrected",
+    }
+
+
+def _refine_kill(fields: Fields) -> Fields | None:
+    cgroup = fields.get("cgroup", "")
+    for expression in (_JOB_IN_CGROUP, _POD_IN_CGROUP):
+        if (found := expression.search(cgroup)) is not None:
+            fields.update(found.groupdict())
+    return fields
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "",
+        ("EDAC",),
+        (
+            r"EDAC (?:[\w-]+ )?(?P<controller>MC\d+): (?:(?P<errors>\d+) )?(?P<kind>CE|UE)\b(?: "
+            r"(?P<what>.*?error))?(?: on (?P<dimm>[^(]+?))?(?: \(.*| ?$|, .*| page.*)"
+        ),
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("EDAC",),
+        (
+            r"EDAC (?P<controller>\w+): .*?(?P<kind>CE|UE|Uncorrected|Corrected|Fatal)\b(?: error)? "
+            r".*?(?P<what>row \d+.*|memory.*)"
+        ),
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("mc_event:",),
+        r"mc_event: (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
+        ("Machine Check", "Machine check:"),
+        (
+            r"CPU ?(?P<cpu>\d+): Machine [Cc]heck(?P<exception> Exception)?:\s+\w+ Bank "
+            r"(?P<bank>\d+): (?P<status>[0-9a-fA-F]{8,16})"
+        ),
+        on_node,
+        refine=_refine_machine_check,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        (
+            "Memory failure:",
+            "ncorrected hardware memory error",
+            "due to hardware memory corruption",
+            "ncorrected, software",
+            "eferred error, no action",
+        ),
+        (
+            r"Memory failure: (?P<page>0x[0-9a-f]+): (?P<reason>.*)|(?P<reason2>Uncorrected hardware "
+            r"memory error.*|Uncorrected, software.*|Deferred error.*|[Kk]illing \S+ due to hardware "
+            r"memory corruption)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "mce:corrected",
+        ("orrected error, no action required", "Machine check events logged"),
+        r"(?P<reason>\bCorrected error, no action required|Machine check events logged)",
+        on_node,
+        joins=10,
+        echoes=("cpu:thermal", "cpu:thermal_normal"),
+    ),
+    Pattern(
+        "mce:uncorrected",
+        ("machine check interrupt", "atal machine check", "achine check error"),
+        r"^(?!Kernel panic).*?(?P<reason>(?:[Ff]atal )?machine check (?:interrupt|error)?)",
+        on_node,
+    ),
+    Pattern(
+        "",
+        ("event severity:",),
+        (r"\[Hardware Error\]: +(?:\[?\w* ?)?event severity: (?P<severity>corrected|recoverable" r"|fatal|info)"),
+        on_node,
+        refine=_refine_ghes,
+    ),
+    Pattern(
+        "mce:",
+        ("section_type:",),
+        r"\[Hardware Error\]: +section_type: (?P<section>.*)",
+        on_node,
+        joins=8,
+        attaches=True,
+    ),
+    Pattern(
+        "mce:",
+        ("error_type:", "DIMM location:", "physical_address:"),
+        (
+            r"\[Hardware Error\]: +(?:error_type: \d+, (?P<error_type>.*)|(?:DIMM location: )"
+            r"(?P<dimm>.*)|physical_address: (?P<address>\S+))"
+        ),
+        on_node,
+        joins=20,
+        attaches=True,
+    ),
+    Pattern(
+        "oom:kill",
+        ("oom-kill:constraint=",),
+        (
+            r"oom-kill:constraint=(?P<constraint>CONSTRAINT_\w+)(?:.*?(?:oom|task)_memcg="
+            r"(?P<cgroup>\S+?),)?.*?task=(?P<process>[^,]+),pid=(?P<pid>\d+)"
+        ),
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern(
+        "oom:kill",
+        ("Killed process", "Kill process"),
+        (
+            r"(?P<scope>Memory cgroup out of memory|Out of memory|out of memory)?.*?\bKill(?:ed)? "
+            r"process (?P<pid>\d+),? ?(?:UID \d+,? ?)?\((?P<process>[^)]*)\)(?:.*?anon-rss:"
+            r"(?P<anon_rss_kib>\d+)kB)?"
+        ),
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern(
+        "oom:kill",
+        ("Task in ", "Tasks in "),
+        r"Tasks? in (?P<cgroup>\S+) (?:are going to be )?killed as a result of limit of",
+        on_node,
+        refine=_refine_kill,
+        joins=400,
+    ),
+    Pattern(
+        "oom:kill",
+        ("OOM encountered",),
+        r"OOM encountered, victim process: (?P<process>.+?), pid: (?P<pid>\d+)",
+        on_node,
+    ),
+    Pattern("oom:kill", ("invoked oom-killer",), r"(?<!\S)(?P<invoked_by>\S{1,64}) invoked oom-killer", on_node),
+    Pattern(
+        "oom:kill",
+        ("oom_kill event", "oom-kill event"),
+        (r"(?:Detected|Some) (?P<events>\d+) oom[-_]kill event\(?s?\)? in (?:StepId=|step |StepId )" r"(?P<job>\d+)"),
+        on_job,
+    ),
+    Pattern(
+        "oom:kill",
+        ("due to memory pressure", "earlyoom"),
+        (
+            r"systemd-oomd\S*: Killed (?P<cgroup>\S+) due to memory pressure|earlyoom\S*: .*sending "
+            r"SIG\w+ to process (?P<pid>\d+).*?\"(?P<process>[^\"]+)\""
+        ),
+        on_node,
+        refine=_refine_kill,
+    ),
+    Pattern(
+        "oom:alloc_failure",
+        ("page allocation failure",),
+        r"(?P<process>\S+): page allocation failure.*?order:(?P<order>\d+)",
+        on_node,
+    ),
+)

@@ -1,0 +1,137 @@
+"""What shared file systems print to the kernel log.
+
+Known: NFS and CIFS of Linux 3.10 to 6.14; Lustre 2.5 to 2.16, GPFS, Ceph, WekaFS, BeeGFS.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tools.parsers._patterns import Fields, Pattern, on_storage
+
+
+def _refine_lustre(fields: Fields) -> Fields | None:
+    # Targets are named fsname-OST0001-osc-…; one trouble of the file system, not one per target.
+    target = re.split(r"-(?:OST|MDT|MGT|client|clilmv|clilov)", fields.get("target", ""))[0]
+    if target.startswith("MGC"):
+        target = ""  # the configuration server of many file systems
+    # 'mount 10.1.1.1@o2ib:10.1.1.2@o2ib:/scratch/sub': the first part of the path is the name of the file system.
+    path = target.rpartition(":/")[2] if ":/" in target else fields.get("mount", "")
+    name = path.strip("/").split("/")[0] if ":/" in target or path.startswith("/") else target or path
+    fields["server"] = name or "lustre"
+    return fields
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "nfs:not_responding",
+        ("not responding", "has not responded"),
+        (
+            r"(?:\b(?:[Nn][Ff][Ss]|lockd|rpcbind):? (?:Server|server) (?P<server>\S+?),? (?:is )?not "
+            r"responding(?:, (?P<mode>still trying|timed out))?|CIFS: VFS: \\*(?P<cifs>\S+) has not "
+            r"responded|CIFS VFS: Server (?P<cifs2>\S+) has not responded)"
+        ),
+        on_storage,
+        refine=lambda f: {**f, "server": f.get("server") or f.get("cifs") or f.get("cifs2", "")},
+    ),
+    Pattern("nfs:ok", (" OK",), r"\b(?:[Nn][Ff][Ss]|lockd):? server (?P<server>\S+) OK$", on_storage),
+    Pattern(
+        "shared_fs:error",
+        (
+            "NFS: ",
+            "NFS4: ",
+            "nfs4_",
+            "NFSv4",
+            "NFS Mount failed",
+            "mount.nfs",
+            "tale file handle",
+            "tale NFS file handle",
+        ),
+        (
+            r"(?P<type>NFS|nfs4?)\w*(?:: |\S* ).*?(?P<reason>failed on NFSv4 server (?P<server>\S+) "
+            r"with error \d+|Mount failed on (?P<server2>\S+?),.*|mount\.nfs: .*(?:timed out|refused"
+            r"|failed).*|[Ss]tale (?:NFS )?file handle|Lock reclaim failed)"
+        ),
+        on_storage,
+        refine=lambda f: {**f, "server": f.get("server") or f.get("server2") or "nfs"},
+    ),
+    Pattern(
+        "lustre:mount_failed",
+        ("Lustre mount FAILED", "mount.lustre", "nable to mount"),
+        (
+            r"Lustre mount FAILED : (?P<client>\S+) : (?:\w+ )?(?P<mount>\S+)|mount\.lustre: mount "
+            r"(?P<target>\S+) at (?P<mount2>\S+) failed(?:: (?P<reason>.*))?|LustreError: .*?"
+            r"(?P<why>[Uu]nable to mount.*)"
+        ),
+        on_storage,
+        refine=_refine_lustre,
+    ),
+    Pattern(
+        "lustre:evicted",
+        ("evicted by", "was evicted"),
+        (r"Lustre(?:Error)?: .*?(?:\d+-\w: )?(?P<target>[\w.-]+?(?:-\w+)?)(?:: | ).*?(?:was " r")?evicted by"),
+        on_storage,
+        refine=_refine_lustre,
+    ),
+    Pattern(
+        "lustre:ok",
+        ("onnection restored to", "Recovery complete"),
+        (r"Lustre: .*?(?P<target>[\w.-]+-(?:OST|MDT)\w+)\S*: (?:Connection restored to|Recovery " r"complete)"),
+        on_storage,
+        refine=_refine_lustre,
+    ),
+    Pattern(
+        "lustre:error",
+        ("LustreError", "Lustre: ", "LNetError", "LNet: ", "LBUG"),
+        (
+            r"(?P<type>Lustre(?:Error)?|LNet(?:Error)?): (?=.*(?:rc = -|was lost|failed|timed out"
+            r"|[Tt]imeout|LBUG|ASSERTION|not available|slow reply|no route|evict|down|expired))"
+            r"(?:[\d-]+\w*: ?)*(?:\d+:\d+:\([^)]*\) ?)?(?P<target>[\w.-]+-(?:OST|MDT)\w+|MGC\S+)?"
+            r"(?P<reason>.*)"
+        ),
+        on_storage,
+        refine=_refine_lustre,
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("mmfs", "MMFS_", "GPFS"),
+        (
+            r"(?:mmfs\w*|GPFS)\b.*?(?P<reason>\[[EX]\].*|Error=MMFS_\w+.*|[Ll]ost membership.*|"
+            r"(?:unmounted|panic|expelled|[Dd]isk lease).*)"
+        ),
+        on_storage,
+        constants={"server": "gpfs"},
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("libceph: ", "ceph: ", "ceph_"),
+        (
+            r"(?:lib)?ceph: .*?(?P<server>(?:mon|mds|osd)\d+)\b.*?(?P<reason>session lost.*|hung\b.*"
+            r"|reconnect denied.*|(?:is )?down\b.*|socket error.*|connect error.*|caps stale.*"
+            r"|rejected session.*|came back.*blocklisted.*)"
+        ),
+        on_storage,
+        refine=lambda f: {**f, "daemon": f["server"], "server": "ceph"},
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("weka", "Weka", "WEKA"),
+        (
+            r"(?i:weka(?:fs\w*|io|node|-agent)?)\b.*?(?P<reason>(?i:\b(?:error|timed? ?out|hang|hung"
+            r"|stuck|not responding|failed|disconnected|unresponsive)\b).*)"
+        ),
+        on_storage,
+        constants={"server": "wekafs"},
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("beegfs", "BeeGFS"),
+        (
+            r"(?i:beegfs)\S* ?.*?(?P<reason>(?i:communication error|retrying communication|connect "
+            r"failed|unable to connect|receive timed out|i/o error|remote I/O error|node (?:is "
+            r")?offline).*)"
+        ),
+        on_storage,
+        constants={"server": "beegfs"},
+    ),
+)

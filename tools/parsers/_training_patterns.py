@@ -1,0 +1,89 @@
+"""What training and serving programs write when they end or suffer: PyTorch, Python itself, vLLM.
+
+Known: PyTorch 1.8 to 2.8, Python 3.6 to 3.13, vLLM 0.4 to 0.11.
+"""
+
+from __future__ import annotations
+
+from tools.parsers._patterns import Pattern, on_job
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "torch:error",
+        ("ChildFailedError", "failed (exitcode:"),
+        (
+            r"(?P<reason>ChildFailedError|failed \(exitcode: (?P<exitcode>-?\d+)\)(?: local_rank: "
+            r"(?P<local_rank>\d+))?)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:killed",
+        ("(SIGKILL) received by PID", "(SIGBUS) received by PID", "exitcode: -9", "exitcode  : -9"),
+        (
+            r"Signal (?P<signal>\d+) \((?P<reason>SIG\w+)\) received by PID (?P<pid>\d+)|exitcode *: "
+            r"(?P<exitcode>-9)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "train:nan",
+        (
+            "loss is nan",
+            "loss is NaN",
+            "Loss is NaN",
+            "loss is Nan",
+            "grad norm is nan",
+            "NaN in",
+            "found NaN",
+            "Found NaN",
+        ),
+        (
+            r"(?P<reason>[Ll]oss is (?i:nan).*|grad(?:ient)? norm is (?i:nan).*|[Ff]ound NaN.*|\bNaN "
+            r"in (?:loss|grad).*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "vllm:engine_dead",
+        (
+            "EngineDeadError",
+            "Engine core proc",
+            "EngineCore failed",
+            "ngine process failed",
+            "engine loop is dead",
+            "ngine is dead",
+        ),
+        (
+            r"(?P<reason>(?:Async)?EngineDeadError|Engine core proc \S+ died.*|EngineCore failed to "
+            r"start.*|[Ee]ngine process failed to start.*|(?:[Bb]ackground|[Ee]ngine) loop (?:is dead"
+            r"|has errored).*|[Ee]ngine is dead)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "vllm:cache_too_small",
+        ("No available memory for the cache blocks", "KV cache", "max seq len"),
+        (
+            r"(?P<reason>No available memory for the cache blocks|larger than the maximum number of "
+            r"tokens that can be stored in KV cache.*|KV cache is needed, which is larger than.*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "vllm:preempted",
+        ("is preempted by PreemptionMode",),
+        r"(?P<reason>is preempted by PreemptionMode\.\w+.*)",
+        on_job,
+    ),
+    Pattern(
+        "torch:error",
+        ("Error: ", "Exception: "),
+        (
+            r"^(?:\[?(?:rank)?(?P<rank>\d+)\]?: ?)?(?:[\w]+\.)*(?P<error>[A-Z]\w*(?:Error"
+            r"|Exception)): (?P<reason>.*)"
+        ),
+        on_job,
+        refine=lambda f: None if f["error"] in ("LNetError", "LustreError") else f,
+    ),
+)
