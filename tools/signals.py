@@ -169,6 +169,7 @@ _NIC_SIGNALS = (
     _nic("link_downed_total", "times that the link was lost", node_exporter="node_infiniband_link_downed_total"),
     _nic("receive_errors_total", "packets that arrived with an error",
          node_exporter="node_infiniband_port_errors_received_total"),
+    _nic("receive_packets_total", "packets that arrived", node_exporter="node_network_receive_packets_total"),
     _nic("integrity_errors_total", "times that local errors passed their limit"),
     _nic("transmit_discards_total", "packets that could not be sent",
          node_exporter="node_infiniband_port_discards_transmitted_total"),

@@ -21,6 +21,8 @@ AGE_SIGNAL = "nic_counter_age_seconds"
 BER_SIGNAL = "nic_effective_ber_ratio"
 BER_LIMIT = 1e-12
 REPORTED_COUNT = 10.0
+REPORTED_SHARE = 1e-5
+"""Errors of an Ethernet port below this share of its packets are those of years (a guess)."""
 MIN_SECONDS = 10.0
 """Below it two readings are too near for a rate (a guess)."""
 
@@ -61,7 +63,9 @@ def _read_signs(row: Row) -> Iterator[Finding]:
         note = f"bit-error rate {ratio:.1e} behind the correction, above {BER_LIMIT:.0e}"
         yield _build(row, math.log10(ratio / BER_LIMIT) + 1, note, BER_SIGNAL, {})
     counted = [(words, value, signal) for signal, words in COUNTED if (value := row.latest(signal)) is not None]
-    counted = [entry for entry in counted if entry[1] >= REPORTED_COUNT and _measure_rate(row, entry[2]) is None]
+    packets = row.latest("nic_receive_packets_total") or 0.0
+    least = max(REPORTED_COUNT, packets * REPORTED_SHARE)
+    counted = [entry for entry in counted if entry[1] >= least and _measure_rate(row, entry[2]) is None]
     if counted:
         told = ", ".join(f"{value:.0f} {words}" for words, value, _ in counted)
         note = f"{told} since the counters were cleared: a count is no rate, read it again in an hour"
