@@ -15,6 +15,7 @@ from rag.words import find_synonyms, read_synonyms, split_terms, stem_word
 
 HERE = Path(__file__).parent
 MEASURED = HERE / "symptom_queries.csv"
+MEASURED_LATER = HERE / "symptom_queries_2.csv"
 DEVELOPED_ON = HERE / "dev_queries.csv"
 
 
@@ -37,6 +38,21 @@ def test_symptoms_in_other_peoples_words(library, capsys):
     scores = score_retrieval(library, rows)
     show("symptom queries, written without sight of the runbooks", scores, capsys)
     assert scores["hybrid"].hit_at_3 >= 0.9
+
+
+def test_symptoms_written_before_the_later_runbooks(library, capsys):
+    rows = read_questions(MEASURED_LATER)
+    assert len(rows) >= 60
+    scores = score_retrieval(library, rows)
+    show("symptom queries 2, by the author of the later runbooks, written before them", scores, capsys)
+    assert scores["hybrid"].hit_at_3 >= 0.9
+
+
+def test_later_symptoms_ask_for_every_fault_that_got_its_runbook_later(library):
+    known = {book.fault for book in library.runbooks()}
+    first = {fault for row in read_questions(MEASURED) for fault in row.accepted}
+    later = {fault for row in read_questions(MEASURED_LATER) for fault in row.accepted}
+    assert later <= known and known - first <= later
 
 
 def test_development_queries(library, capsys):
