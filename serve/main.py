@@ -69,6 +69,31 @@ def triage(
 
 
 @app.command()
+def record(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; made new, or empty.", metavar="DIR")],
+    for_: Annotated[
+        str, typer.Option("--for", help="Read again and again for so long: 10m, 2h.", metavar="SPAN")
+    ] = "0s",
+    every: Annotated[
+        str, typer.Option("--every", help="From the start of one reading to that of the next.", metavar="SPAN")
+    ] = "15s",
+    scrub: Annotated[
+        bool, typer.Option("--scrub", help="Replace names of hosts and users, addresses, serial numbers and UUIDs.")
+    ] = False,
+    scrub_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--scrub-map", help="Scrub, and keep who is who in this file, for the next time too.", metavar="FILE"
+        ),
+    ] = None,
+) -> None:
+    """Write all that this machine shows into a folder, to be triaged anywhere."""
+    from serve.record import run_record
+
+    raise typer.Exit(run_record(out, seconds=for_, every=every, scrub=scrub, scrub_map=scrub_map))
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Check what Daytwo needs here, and say what to type."""
     from serve.doctor import run_doctor

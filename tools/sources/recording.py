@@ -18,6 +18,7 @@ from tools.sources._context import NodeNames, is_context_file, read_context
 from tools.sources._pieces import Piece, Pieces
 from tools.sources._probe import GuardedDocument, probe_file
 from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch, settle_guest_nodes
+from tools.sources._recorded import merge_recordings, take_recordings
 from tools.sources._segments import ListDocument, Stretch, TailDocument, cut_stretches, strip_line, strip_margin
 from tools.types import Coverage, Document, Facts, Inventory, Line, merge_facts
 
@@ -70,14 +71,16 @@ class RecordingSource:
         """
         with tempfile.TemporaryDirectory(prefix="daytwo-") as scratch:
             pieces = Pieces(Path(scratch), self._max_bytes)
-            files = pieces.collect(self._paths, self._stdin)
+            files, recordings = take_recordings(pieces.collect(self._paths, self._stdin))
             names = read_context(files, node=self._node, inventory=self._inventory)
             parts = [part for piece in files for part in self._read_piece(piece, names)]
-        facts = merge_facts([Facts(inventory=self._inventory), *parts, Facts(coverage=tuple(pieces.coverage))])
-        if not files or all(row.status == "missing" for row in facts.coverage):
+        # A recording alone is judged as its machine was: the inventory of then, and no other.
+        inventory = self._inventory if files or not recordings else ()
+        facts = merge_facts([Facts(inventory=inventory), *parts, Facts(coverage=tuple(pieces.coverage))])
+        if not recordings and (not files or all(row.status == "missing" for row in facts.coverage)):
             raise self._nothing_read(facts.coverage)
-        facts = replace(facts, events=tuple(settle_years(facts.events)))
-        return keep_recent(settle_guest_nodes(facts), self._since)
+        facts = settle_guest_nodes(replace(facts, events=tuple(settle_years(facts.events))))
+        return keep_recent(facts + merge_recordings(recordings), self._since)
 
     def _nothing_read(self, coverage: Sequence[Coverage]) -> EvidenceUnreadable:
         named = ", ".join(str(path) for path in self._paths) or "standard input"
