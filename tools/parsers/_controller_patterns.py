@@ -1,7 +1,194 @@
-"""x."""
+"""What storage adapters and storage networks print: RAID and SAS adapters, Fibre Channel, iSCSI, NVMe over fabrics.
+
+Known: Linux 3.10 (RHEL 7) to 6.14: megaraid_sas, mpt2sas/mpt3sas, mpi3mr, hpsa, cciss, smartpqi, aacraid, 3w-*,
+qla2xxx, lpfc, libiscsi and open-iscsi, nvme-tcp, nvme-rdma, device-mapper, drbd, multipathd 0.4 to 0.9.
+"""
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Pattern
+from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
 
-PATTERNS: tuple[Pattern, ...] = ()
+_ADAPTER = (
+    rf"(?P<controller>(?:mpt[23]?sas\w*|mpt3sas\w*|mptscsih|mptbase|megaraid_sas|megasas|hpsa|cciss|aacraid|smartpqi"
+    rf"|mpi3mr\w*|arcmsr\w*|3w-\w+|pm80xx\w*|ioc)\S*?)(?: (?P<pci>{BDF})\S*)?:.*?"
+)
+
+
+def _refine_aen(fields: Fields) -> Fields | None:
+    # The adapter's own event: '4711 (640000000s/0x0002/FATAL) - Unrecoverable medium error … on PD 04(e0x20/s4)'.
+    text = fields.get("reason", "").lower()
+    if "medium error" in text or "unrecoverable" in text:
+        return {**fields, "code": "block:medium_error"}
+    if "predictive failure" in text:
+        return {**fields, "code": "smart:failing"}
+    if "degraded" in text or "offline" in text or "failed" in text:
+        return {**fields, "code": "md:degraded"}
+    return None
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "scsi:controller_fault",
+        (
+            "fault_state",
+            "FAULT state",
+            "faultstate",
+            "ontroller lockup",
+            "fault state",
+            "dapter reset",
+            "diag reset",
+            "non-operational",
+            "attempting host reset",
+            "ontroller is offline",
+            "ontroller offline",
+            "BLINK LED",
+            "controller killed",
+            "reset failed",
+            "SCSI hang",
+            "ontroller died",
+            "pending commands remain",
+            "host reset: FAILED",
+        ),
+        _ADAPTER
+        + (
+            r"(?P<reason>fault_state\([^)]*\)|.*in (?:FAULT|fault) ?state.*|[Cc]ontroller (?:lockup|is offline|offline"
+            r"|died).*|[Aa]dapter reset.*|diag reset: FAILED|.*non-operational.*|attempting host reset.*|host reset: FAILED"
+            r"|.*BLINK LED.*|controller killed.*|(?:fusion |IOP |controller )?reset failed.*|.*SCSI hang.*"
+            r"|pending commands remain.*)"
+        ),
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "",
+        ("/CRIT)", "/FATAL)", "/WARN)", "/DEAD)"),
+        (
+            r"megaraid_sas.*?\d+ \(\w+/0x\w+/(?P<level>CRIT|FATAL|WARN|DEAD)\) - (?P<reason>.*?(?:PD (?P<slot>\w+)"
+            r"\(e0x\w+/s\d+\).*|VD (?P<volume>\S+).*|$))"
+        ),
+        on_node,
+        refine=_refine_aen,
+    ),
+    Pattern(
+        "md:degraded",
+        ("AEN: ",),
+        r"(?P<controller>3w-\w+): .*AEN: ERROR .*?: (?P<reason>Degraded unit.*|Drive removed.*|Rebuild failed.*)",
+        on_node,
+    ),
+    Pattern(
+        "block:medium_error",
+        ("AEN: ",),
+        (
+            r"(?P<controller>3w-\w+): .*AEN: ERROR .*?: (?P<reason>Drive (?:ECC )?error.*|Drive timeout.*"
+            r"|Sector repair failed.*|Source drive error.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "scsi:sense_medium",
+        ("sense key = 0x3", "sense key: 0x3", "CHECK CONDITION"),
+        (
+            r"(?P<controller>cciss|hpsa)\S*:? .*?(?P<reason>(?:has CHECK CONDITION|check condition).*?sense key ?[=:] "
+            r"(?:0x)?[34]\b.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "scsi:timeout",
+        (
+            "attempting task abort",
+            "resetting logical",
+            "resetting physical",
+            "resetting Direct-Access",
+            "abort request",
+        ),
+        _ADAPTER + r"(?P<reason>attempting task abort.*|resetting (?:logical|physical|Direct).*|.*abort request.*)",
+        on_node,
+    ),
+    # Storage networks
+    Pattern(
+        "storage:path_error",
+        (
+            "detected conn error",
+            "session recovery timed out",
+            "ping timeout of",
+            "reported iSCSI connection",
+            "iSCSI connection",
+            "connect to ",
+        ),
+        (
+            r"(?P<path>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed out.*"
+            r"|ping timeout of.*)|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*"
+            r"|connect to \S+ failed.*)"
+        ),
+        on_node,
+        constants={"kind": "iscsi"},
+    ),
+    Pattern(
+        "storage:path_error",
+        (
+            "LOOP DOWN detected",
+            "blocked FC remote port time out",
+            "Link Down Event",
+            "LINK DOWN",
+            "Adapter aborted all",
+        ),
+        (
+            r"(?P<driver>qla\w+|lpfc|rport-\S+|bfa|fnic\w*|zfcp)\b.*?(?P<reason>LOOP DOWN detected.*|blocked FC remote port"
+            r" time ?out.*|Link Down Event.*|LINK DOWN.*|Adapter aborted all.*)"
+        ),
+        on_node,
+        constants={"kind": "fibre channel"},
+    ),
+    Pattern(
+        "storage:path_error",
+        ("starting error recovery", "Failed reconnect attempt", "failed to connect queue", "Connect command failed"),
+        (
+            r"nvme (?P<device>nvme\d+): (?:queue \d+: )?(?P<reason>starting error recovery|Failed reconnect attempt \d+"
+            r"|failed to connect queue.*|Connect command failed.*)"
+        ),
+        on_disk,
+        constants={"kind": "nvme over fabrics"},
+    ),
+    Pattern(
+        "storage:path_error",
+        ("PingAck did not arrive", "NetworkFailure", "BrokenPipe"),
+        r"drbd \S+.*?(?P<reason>PingAck did not arrive.*|.*-> (?:NetworkFailure|BrokenPipe|Timeout).*)",
+        on_node,
+        constants={"kind": "drbd"},
+    ),
+    Pattern(
+        "multipath:path_failed",
+        ("checker reports path is", "checker reported path is", "mark as failed"),
+        (
+            r"(?P<device>\S+): (?P<path>\S+) - (?P<reason>.*checker report(?:s|ed) path is (?:down|faulty|ghost).*)"
+            r"|(?P<path2>\S+): mark as failed"
+        ),
+        on_node,
+    ),
+    # Device mapper
+    Pattern(
+        "limit:disk_space",
+        ("out-of-data-space", "nvalidating snapshot", "eached low water mark"),
+        (
+            r"device-mapper: (?P<reason>thin: .*out-of-data-space.*|snapshots: Invalidating snapshot: Unable to allocate"
+            r" exception.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "fs:error",
+        ("device-mapper: ",),
+        (
+            r"device-mapper: (?P<reason>(?:thin|space map \w+|btree\w*|block manager|cache\w*|raid|snapshots\w*): .*(?:failed"
+            r"|error|corrupt|[Ii]nvalidating).*|verity.*(?:is corrupted|corruption).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "block:medium_error",
+        ("Checksum failed at sector",),
+        r"device-mapper: integrity: (?P<device>\S+:)? ?(?P<reason>Checksum failed at sector.*)",
+        on_node,
+    ),
+)

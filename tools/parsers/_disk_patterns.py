@@ -17,6 +17,13 @@ def _refine_timeout(fields: Fields) -> Fields | None:
     return {**fields, "polled": "yes"} if "completion polled" in fields.get("reaction", "") else fields
 
 
+def _refine_status(fields: Fields) -> Fields | None:
+    status = f"{int(fields['sct'], 16):x}/{int(fields['sc'], 16):x}"
+    if status.startswith(("0/2", "1/")) and status not in ("1/80",):
+        return None  # a field or command that the drive does not know: asked wrongly, not broken
+    return {**fields, "code": _NVME_STATUS.get(status, "block:io_error")}
+
+
 def _refine_disk(fields: Fields) -> Fields | None:
     return None if _NOT_DRIVES.match(fields.get("device", "")) else fields
 
@@ -104,6 +111,22 @@ _NVME = (
         on_disk,
     ),
     Pattern(
+        "",
+        ("(sct 0x",),
+        (
+            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w ]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) blocks, "
+            r"(?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
+        ),
+        on_disk,
+        refine=_refine_status,
+    ),
+    Pattern(
+        "nvme:reset_failed",
+        ("frozen state error detected", "Failed to get ANA log", "Aborting I/O", "failed to reset"),
+        r"nvme (?:(?P<pci>[0-9a-f:.]{7,13})|(?P<device>nvme\d+)): (?P<reason>frozen state error detected.*|failed to reset.*)",
+        on_disk,
+    ),
+    Pattern(
         "nvme:no_path",
         ("no available path", "no usable path"),
         r"block (?P<device>nvme\w+): (?P<reason>no (?:available|usable) path\b.*)",
@@ -116,6 +139,9 @@ _NVME = (
         on_disk,
     ),
 )
+
+_NVME_STATUS = {"2/81": "block:medium_error", "2/80": "block:medium_error"}
+"""Status code type and code of unrecovered read and write faults (NVMe base specification, media errors)."""
 
 _BLOCK = (
     Pattern(
@@ -193,16 +219,6 @@ _BLOCK = (
         on_disk,
     ),
     Pattern(
-        "scsi:controller_fault",
-        ("fault_state", "FAULT state", "controller lockup", "fault state", "dapter reset", "diag reset"),
-        (
-            r"(?P<controller>(?:mpt[23]sas_cm|megaraid_sas|hpsa|aacraid|smartpqi|mpi3mr)\S*)(?: "
-            r"\S+)?:.*?(?P<reason>fault_state\([^)]*\)|in FAULT state|controller lockup.*|[Aa]dapter "
-            r"reset.*|diag reset: FAILED)"
-        ),
-        on_node,
-    ),
-    Pattern(
         "ata:media_error",
         ("{ UNC", "(media error)"),
         (
@@ -277,4 +293,107 @@ _BLOCK = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_NVME, *_BLOCK)
+_MORE = (
+    Pattern(
+        "scsi:not_ready",
+        ("Sense Key : Not Ready", "Logical unit not ready"),
+        (
+            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>Sense Key ?: Not Ready|Logical unit not ready, "
+            r"(?:hard reset|cause not|initializing|manual).*)"
+        ),
+        on_disk,
+        joins=3,
+    ),
+    Pattern(
+        "smart:failing",
+        ("ailure prediction threshold exceeded", "FAILURE PREDICTION THRESHOLD", "Prediction threshold exceeded"),
+        (
+            r"(?:\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?|Device: (?P<path>/dev/\S+?),? .*?)?"
+            r"(?P<reason>(?i:failure prediction threshold exceeded)[^\[]*)"
+        ),
+        on_disk,
+        refine=lambda f: {**f, "device": f.get("device") or f.get("path", "").removeprefix("/dev/")},
+    ),
+    Pattern(
+        "smart:failing",
+        ("SMART overall-health", "FAILED SMART self-check", "SMART Failure", "SMART Prefailure", "Smart Predictive"),
+        (
+            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<reason>FAILED SMART self-check.*|SMART Failure.*"
+            r"|SMART Prefailure.*Failed.*|Smart Predictive.*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "disk:pending_sectors",
+        ("ending sectors", "ncorrectable sectors"),
+        (
+            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<count>\d+) (?P<reason>(?:Currently unreadable \(pending\)"
+            r"|Offline uncorrectable) sectors)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "scsi:offline",
+        (
+            "reset failed, giving up",
+            "failed to recover link",
+            "device detached",
+            "(device not ready)",
+            "revalidation failed",
+        ),
+        (
+            r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>reset failed, giving up|failed to recover link.*"
+            r"|revalidation failed.*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
+        "scsi:timeout",
+        ("lost interrupt", "softreset failed", "hardreset failed", "failed to IDENTIFY", "failed to read log page"),
+        r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed.*|failed to IDENTIFY.*)",
+        on_disk,
+    ),
+    Pattern(
+        "block:medium_error",
+        ("read error not correctable", "unrecoverable I/O", "unrecoverable block read", "Unrecovered read error"),
+        (
+            r"md\S*: (?:(?P<device>\w+): )?(?P<reason>read error not correctable(?: \(sector (?P<sector>\d+) on "
+            r"(?P<device2>\w+)\))?|unrecoverable (?:I/O|block).*)"
+        ),
+        on_disk,
+        refine=lambda f: {**f, "device": f.get("device2") or f.get("device", "")},
+    ),
+    Pattern(
+        "block:io_error",
+        (
+            "super_written gets error",
+            "rescheduling sector",
+            "-error on swap-device",
+            "IO error on",
+            "whilst initialising",
+        ),
+        (
+            r"(?P<kind>md: super_written gets error.*|md/\S*: (?P<device>\w+): rescheduling sector \d+|(?:Read|Write)-error on "
+            r"swap-device.*|bcache: \S+ (?P<device2>\w+): IO error on .*)"
+        ),
+        on_disk,
+        refine=lambda f: {**f, "device": f.get("device") or f.get("device2", "")},
+    ),
+    Pattern(
+        "md:degraded",
+        (
+            "dirty degraded array",
+            "not enough operational",
+            "FailSpare event",
+            "RebuildFailed",
+            "Cannot continue operation",
+        ),
+        (
+            r"(?:md/?\S*?:?(?P<array>md\w+)?: )?(?P<reason>cannot start dirty degraded array.*|not enough operational "
+            r"(?:devices|mirrors).*|FailSpare event.*|Cannot continue operation.*)"
+        ),
+        on_node,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_NVME, *_BLOCK, *_MORE)

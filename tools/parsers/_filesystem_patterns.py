@@ -19,10 +19,12 @@ PATTERNS: tuple[Pattern, ...] = (
             "emounting read-only",
             "ead-only file system",
             "emounted read-only",
+            "mergency read only",
+            "mergency read-only",
         ),
         (
-            r"(?:(?P<type>EXT\d-fs|XFS|BTRFS(?: \w{1,16})?)[ :]*\(?(?:device )?"
-            r"(?P<device>[\w.-]{1,32})\b.*?)?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly"
+            r"(?:(?P<type>EXT\d-fs|XFS|F2FS-fs|FAT-fs|bcachefs|BTRFS(?: \w{1,16})?)[ :]*\(?(?:device )?"
+            r"(?P<device>[\w.-]{1,32})\b.*?)?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly|[Ee]mergency read[ -]only"
             r"|[Rr]ead-only file system)"
         ),
         on_node,
@@ -78,7 +80,8 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             r"XFS(?: \((?P<device>[^)]+)\))?: (?P<reason>.*(?:[Cc]orruption|I/O [Ee]rror|log I/O error"
             r"|Please unmount|[Mm]etadata I/O|Internal error|unmount and run xfs_repair|failed to read"
-            r"|failing async write|log mount failed).*)"
+            r"|[Ff]ailing async write|log mount failed|SB validate failed|[Ww]riteback error|[Ii]nvalid superblock"
+            r"|crc error|log recovery.*(?:failed|error)).*)"
         ),
         on_node,
     ),
@@ -86,11 +89,63 @@ PATTERNS: tuple[Pattern, ...] = (
         "fs:error",
         ("BTRFS",),
         (
-            r"BTRFS:? ?(?P<level>error|critical|warning)? ?(?:error )?\(device "
-            r"(?P<device>[\w.-]+)[^)]*\)(?::| in) (?P<reason>(?:bdev .* errs: (?!wr 0, rd 0, flush 0, "
-            r"corrupt 0, gen 0).*|.*(?:errno=-\d+|corrupt|failed|error|csum|parent transid).*))"
+            r"BTRFS:? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
+            r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: (?!wr 0, rd 0, flush 0, "
+            r"corrupt 0, gen 0).*|(?!bdev ).*(?:errno=-\d+|corrupt(?!ion detected: 0)|failed(?! to load)|error|csum "
+            r"(?:failed|mismatch|hole)|parent transid|Transaction aborted|bad tree|mismatch|unable to).*))"
         ),
         on_node,
+    ),
+    Pattern(
+        "fs:error",
+        ("bcachefs",),
+        (
+            r"bcachefs:? \((?P<device>[^)]+)\):? ?(?P<reason>.*(?:error|fatal|inconsisten|corrupt|[Uu]nable to continue"
+            r"|halting|btree gc failed|missing).*)"
+        ),
+        on_node,
+        constants={"type": "bcachefs"},
+        joins=6,
+    ),
+    Pattern(
+        "fs:error",
+        ("zed", "ZFS", "zfs", "Pool '"),
+        (
+            r"(?:\bzed\S*: .*?class=(?P<reason>(?:checksum|io|data|probe_failure|io_failure|log_replay|vdev\.\w+)\b.*?)"
+            r"(?: pool='?(?P<pool>[^'\s]+))|(?:WARNING: )?Pool '(?P<pool2>[^']+)' has encountered.*|WARNING: ZFS.*"
+            r"|zfs\S*: (?P<reason2>.*(?:[Cc]orrupt|checksum error|I/O failure).*))"
+        ),
+        on_node,
+        constants={"type": "zfs"},
+    ),
+    Pattern(
+        "md:degraded",
+        ("class=statechange", "vdev_state="),
+        (
+            r"\bzed\S*: .*?class=statechange.*?pool='?(?P<pool>[^'\s]+)'?(?: vdev=(?P<device>\S+))?.*?vdev_state="
+            r"(?P<reason>FAULTED|DEGRADED|UNAVAIL|REMOVED|OFFLINE)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "fs:error",
+        ("EXT4-fs warning", "EXT3-fs warning", "ext4_end_bio", "Delayed block allocation failed", "Data will be lost"),
+        (
+            r"(?P<type>EXT\d-fs) (?:warning )?\((?:device )?(?P<device>[\w.-]+)\): (?:\w+:\d+: )?(?P<reason>I/O error.*"
+            r"|Delayed block allocation failed.*|This should not happen.*|failed to convert.*|.*comm \S+: error -\d+.*)"
+        ),
+        on_node,
+        joins=4,
+    ),
+    Pattern(
+        "fs:error",
+        ("nconsistent node", "Magic Mismatch", "invalid blkaddr", "Stopped filesystem", "sanity check", "inconsistent"),
+        (
+            r"(?P<type>F2FS-fs) \((?P<device>[^)]+)\): (?P<reason>(?:[Ii]nconsistent|Magic Mismatch|.*invalid blkaddr"
+            r"|Stopped filesystem|.*sanity check).*)"
+        ),
+        on_node,
+        joins=3,
     ),
     Pattern(
         "fs:error",

@@ -1,7 +1,158 @@
-"""x."""
+"""What container platforms and GPU services write: kubelet, containerd, NVIDIA container tools, device plugin, DCGM.
+
+Known: Kubernetes 1.14 to 1.33 (klog text, plain and structured), containerd 1.4 to 2.1, Docker 19 to 28, NVIDIA
+container toolkit 1.3 to 1.18, device plugin 0.7 to 0.17, nvidia-persistenced 390 to 580, DCGM 2.0 to 4.4.
+"""
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Pattern
+from tools.entities import make_gpu
+from tools.parsers._patterns import Fields, Pattern, on_gpu, on_node
+from tools.types import Entity
 
-PATTERNS: tuple[Pattern, ...] = ()
+
+def _on_uuid(node: str, fields: Fields) -> Entity:
+    return make_gpu(node, uuid=fields["uuid"]) if fields.get("uuid") else on_node(node, fields)
+
+
+def _refine_eviction(fields: Fields) -> Fields | None:
+    resource = fields.get("resource") or fields.get("resource2") or fields.get("resource3") or ""
+    fields["resource"] = resource
+    return {**fields, "code": "kube:memory_pressure" if "emory" in resource else "limit:evicted"}
+
+
+def _refine_container(fields: Fields) -> Fields | None:
+    reason = fields["reason"].lower()
+    if "driver not loaded" in reason or "driver is not loaded" in reason:
+        return {**fields, "code": "driver:not_loaded"}
+    if "version mismatch" in reason:
+        return {**fields, "code": "driver:library_mismatch"}
+    if "unsatisfied condition" in reason:
+        return {**fields, "code": "cuda:driver_insufficient"}
+    return {**fields, "code": "gpu:unknown_device" if "unknown device" in reason else "driver:nvml_failed"}
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "",
+        ("nvidia-container-cli: ",),
+        (
+            r"nvidia-container-cli: (?P<reason>(?:initialization|detection|requirement|device|mount|container) error: .*?"
+            r"(?:driver not loaded|driver is not loaded|version mismatch|unsatisfied condition: [^,\s]+|unknown device.*"
+            r"|nvml error: .*|load library failed: .*|driver rpc error: .*|driver error: .*))"
+        ),
+        on_node,
+        refine=_refine_container,
+    ),
+    Pattern(
+        "xid:{xid}",
+        ("XidCriticalError", "Xid="),
+        r"XidCriticalError: Xid=(?P<xid>\d+) on Device=(?P<uuid>GPU-[0-9a-f-]{36})",
+        _on_uuid,
+    ),
+    Pattern(
+        "gpu:marked_unhealthy",
+        ("marked unhealthy", "will go unhealthy", "arking device unhealthy", "evice is unhealthy"),
+        (
+            r"(?P<reason>device marked unhealthy: (?P<uuid>GPU-[0-9a-f-]{36})?.*|device will go unhealthy.*"
+            r"|[Mm]arking (?:\w+ )?device (?:as )?unhealthy.*)"
+        ),
+        _on_uuid,
+    ),
+    Pattern(
+        "driver:nvml_failed",
+        (
+            "nitialize NVML",
+            "nitialise NVML",
+            "could not load NVML",
+            "ould not load NVML",
+            "NVML library not found",
+            "rror initializing NVML",
+            "nvml.Init",
+            "libnvidia-ml.so",
+        ),
+        (
+            r"(?P<reason>[Ff]ailed to initiali[sz]e NVML.*|[Cc]ould not load NVML.*|NVML library not found.*"
+            r"|[Ee]rror initializing NVML.*|.*libnvidia-ml\.so\S* .*(?:not found|cannot open|No such file).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "driver:not_loaded",
+        ("Failed to query NVIDIA devices",),
+        r"(?P<reason>Failed to query NVIDIA devices.*)",
+        on_node,
+    ),
+    Pattern(
+        "gpu:open_failed",
+        ("ailed to open", "persistence mode"),
+        (
+            r"(?:nvidia-persistenced\S*: )?[Dd]evice (?P<pci>[0-9a-fA-F:.]{7,16}) - (?P<reason>failed to (?:open"
+            r"|enable persistence mode|query).*)"
+        ),
+        on_gpu,
+    ),
+    Pattern(
+        "",
+        (
+            "eviction manager",
+            "The node was low on resource",
+            "he node had condition",
+            "has disk pressure",
+            "Disk usage on image filesystem",
+        ),
+        (
+            r"[Ee]viction manager:? ?\"?(?:.*?attempting to reclaim\"? ?(?:resourceName=\"?)?(?P<resource>[\w-]+)"
+            r"|.*?must evict pod\(s\) to reclaim\"? ?(?:resourceName=\"?)?(?P<resource2>[\w-]+)"
+            r"|.*?(?:pods? \S+ evicted, waiting|pods ranked for eviction|unable to evict any pods).*)"
+            r"|low on resource: (?P<resource3>[\w-]+)|Disk usage on image filesystem is (?:at|over).*|has disk pressure"
+        ),
+        on_node,
+        refine=_refine_eviction,
+        joins=20,
+    ),
+    Pattern(
+        "kube:node_not_ready",
+        ("NodeNotReady", "PLEG is not healthy", "ontainer runtime is down", "runtime network not ready"),
+        (
+            r"(?P<reason>status is now: NodeNotReady|Node became not ready.*|PLEG is not healthy.*|[Cc]ontainer runtime is"
+            r" down.*|[Cc]ontainer runtime network not ready.*)"
+        ),
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "oom:kill",
+        ("OOMKilled", "OOMKilling", "oom_kill_process", "TaskOOM event"),
+        (r"(?P<reason>\bOOMKilled\b|OOMKilling|TaskOOM event)(?:.*?(?:container|pod)[ =:\"]+(?P<process>[\w./-]+))?"),
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "job:failed",
+        ("CrashLoopBackOff", "RunContainerError", "StartError", "ImagePullBackOff", "ErrImagePull"),
+        r"(?P<reason>CrashLoopBackOff|RunContainerError|StartError|ImagePullBackOff|ErrImagePull)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:not_enough",
+        ("Insufficient nvidia.com/gpu", "UnexpectedAdmissionError", "requested number of devices unavailable"),
+        (
+            r"(?P<reason>Insufficient nvidia\.com/gpu|UnexpectedAdmissionError|requested number of devices unavailable for "
+            r"nvidia\.com/gpu.*)"
+        ),
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "service:failed",
+        ("ost engine is not running", "onnection to the host engine", "unable to connect to host engine"),
+        (
+            r"(?P<reason>[Hh]ost engine is not running.*|[Ee]rror: unable to (?:establish a )?connect\w* to (?:the |specified"
+            r" )?host engine.*|connection to the host engine is not valid.*)"
+        ),
+        on_node,
+        constants={"unit": "nvidia-dcgm"},
+    ),
+)

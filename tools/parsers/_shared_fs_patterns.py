@@ -134,4 +134,43 @@ PATTERNS: tuple[Pattern, ...] = (
         on_storage,
         constants={"server": "beegfs"},
     ),
+    Pattern(
+        "shared_fs:error",
+        ("gluster", "rpc-clnt", "afr_", "All subvolumes are down", "MSGID: "),
+        (
+            r"^\[?.*?\b[EWC] \[.*?\d+-(?P<server>[\w.-]+?)-(?:client|replicate|dht|disperse)-?\d*: (?P<reason>.*(?:has not "
+            r"responded|disconnected|All subvolumes are down|failed|not connected|[Tt]ransport endpoint).*)"
+        ),
+        on_storage,
+        constants={"kind": "gluster"},
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("CIFS",),
+        (
+            r"CIFS:? VFS: (?:\\\\(?P<server>[\w.-]+)\S* )?.*?(?P<reason>cifs_mount failed.*|Send error in .*|.*reconnect.*"
+            r"failed.*|No (?:writable|task).*|.*STATUS_\w+.*|Error -\d+.*)"
+        ),
+        on_storage,
+        refine=lambda f: {**f, "server": f.get("server") or "cifs"},
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("ransport endpoint is not connected", "tale file handle", "Remote I/O error", "Host is down"),
+        (
+            r"(?:cannot (?:access|open|create|stat)|ls:|df:|stat:|mount)\S* .*?(?P<server>/[\w./-]+).*?"
+            r"(?P<reason>[Tt]ransport endpoint is not connected|[Ss]tale file handle|Remote I/O error|Host is down)"
+        ),
+        on_storage,
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("eadman Switch", "rbd: rbd", "fuse: ", "ead man switch"),
+        (
+            r"(?P<server>GPFS) Deadman Switch.*?(?P<reason>expired.*)|rbd: (?P<image>rbd\d+): (?P<reason2>.*result -\d+.*"
+            r"|.*(?:error|failed).*)"
+        ),
+        on_storage,
+        refine=lambda f: {**f, "server": (f.get("server") or f.get("image") or "").lower()},
+    ),
 )
