@@ -72,6 +72,26 @@ class Difference:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """When a fault that comes back gets another note.
+
+    Attributes:
+        after: What must lie between two episodes: a ``reboot``, a ``reset`` (a reboot resets too), or ``any`` end,
+            be it only `quiet_hours` without a sign.
+        times: So often it must have come back, within `within_days` of the last sign.
+        note: Names the row of `differs.csv` that then holds.
+    """
+
+    fault: str
+    after: Literal["any", "reset", "reboot"]
+    times: int
+    within_days: float
+    quiet_hours: float
+    note: str
+    why: str
+
+
 DETECTOR_FAULTS = frozenset(
     {
         "gpu_missing",
@@ -167,3 +187,15 @@ def load_differences() -> Mapping[tuple[str, str], Difference]:
         )
         for row in _read_rows("differs.csv")
     }
+
+
+@cache
+def load_escalations() -> Mapping[str, tuple[Escalation, ...]]:
+    """Read when a fault that comes back is another matter; the order of the file is the order of precedence."""
+    table: dict[str, tuple[Escalation, ...]] = {}
+    for row in _read_rows("escalations.csv"):
+        after = cast(Literal["any", "reset", "reboot"], row["after"])
+        days, quiet = float(row["within_days"]), float(row["quiet_hours"])
+        escalation = Escalation(row["fault"], after, int(row["times"]), days, quiet, row["note"], row["why"])
+        table[row["fault"]] = (*table.get(row["fault"], ()), escalation)
+    return table

@@ -34,7 +34,7 @@ def judge(facts: Facts) -> tuple[Case, ...]:
     suspicions = read_suspicions(facts, detect_all(facts))
     harmless = [s for s in suspicions if s.fault in NOT_A_FAULT]
     folded = fold_suspicions([s for s in suspicions if s.fault not in NOT_A_FAULT], facts)
-    cases = sorted((build_case(primary, rest, facts) for primary, rest in folded), key=_gravity)
+    cases = sorted((build_case(primary, rest, facts) for primary, rest in folded), key=measure_gravity)
     return (*cases, *judge_coverage(facts, harmless, troubled=bool(cases)))
 
 
@@ -55,7 +55,8 @@ def _without_gpus(facts: Facts) -> Facts:
     return replace(facts, events=events, coverage=tuple(rows))
 
 
-def _gravity(case: Case) -> tuple[int, int, int]:
+def measure_gravity(case: Case) -> tuple[int, int, int]:
+    """What cases are sorted by, the gravest first."""
     difference = find_difference(case)
     severity = difference.severity if difference else load_faults()[case.primary.fault].severity
     return (-SEVERITY_RANK[severity], -WEIGHT_RANK[case.primary.weight], -len(case.consequences))

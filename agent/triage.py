@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from agent.judge import judge
+from agent.history import NO_PAST, OpenState, Past, Record, apply_history, find_open
+from agent.judge import judge, measure_gravity
 from agent.policy import SitePolicy
+from agent.remember import (
+    Boot,
+    Reading,
+    cover_open,
+    find_unseen,
+    judge_records,
+    mention_open,
+    read_happenings,
+)
 from agent.types import SEVERITY_RANK, Case, CoverageRow, TriageReport, Verdict
 from agent.verdicts import build_verdict
 from tools.errors import DaytwoError
@@ -19,18 +30,47 @@ Investigator = Callable[[Case, EvidenceBook], Verdict]
 META_FAULTS = frozenset({"healthy", "benign", "unknown", "not_applicable"})
 
 
-def triage(facts: Facts, *, site: SitePolicy, now: datetime, investigator: Investigator | None = None) -> TriageReport:
-    """Judge facts by rules, and let an investigator look at what is wrong or open.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier triages left, and who keeps what this one leaves.
+
+    Attributes:
+        past: Records of the hosts that the facts speak of.
+        remember: Called once with the records of this triage.
+        boot: The present boot, of evidence that is of this machine alone.
+    """
+
+    past: Past = NO_PAST
+    remember: Callable[[Sequence[Record]], None] | None = None
+    boot: Boot | None = None
+
+
+def triage(
+    facts: Facts,
+    *,
+    site: SitePolicy,
+    now: datetime,
+    investigator: Investigator | None = None,
+    memory: Memory | None = None,
+) -> TriageReport:
+    """Judge facts by rules and history, and let an investigator look at what is wrong or open.
+
+    History is read from the facts themselves even where there is no memory: two losses in one log are two.
 
     Args:
         facts: What a source read.
         site: Whose commands the plans show.
         now: The time that the verdicts carry.
         investigator: Asked once for each case with evidence; None means rules alone.
+        memory: What earlier triages said; None means that nothing is known of them.
     """
+    memory = memory or Memory()
+    judged = judge(facts)
+    happened = read_happenings(judged, facts, Reading(now.timestamp(), memory.boot))
+    cases, still_open = recall(judged, memory.past.extend(happened))
     book = EvidenceBook()
     verdicts = []
-    for case in judge(facts):
+    for case in cases:
         asks = investigator is not None and (case.primary.quotes or case.primary.fault == "unknown")
         if asks and investigator is not None:
             verdicts.append(investigator(case, book))
@@ -40,7 +80,25 @@ def triage(facts: Facts, *, site: SitePolicy, now: datetime, investigator: Inves
         CoverageRow(entity=row.entity, domain=row.domain, status=row.status, reason=row.reason, fix=row.fix)
         for row in facts.coverage
     ]
-    return TriageReport(verdicts=verdicts, coverage=coverage)
+    if memory.remember is not None:
+        memory.remember(judge_records(happened, verdicts))
+    return TriageReport(verdicts=verdicts, coverage=coverage + cover_open(still_open))
+
+
+def recall(judged: Sequence[Case], past: Past) -> tuple[tuple[Case, ...], tuple[OpenState, ...]]:
+    """Let history speak: escalated notes, the gravest first again, and what is open that no case tells of.
+
+    Args:
+        judged: In the order of the judge.
+        past: With the present evidence in it.
+    """
+    cases = [apply_history(case, past) for case in judged]
+    if any(case.notes != before.notes for case, before in zip(cases, judged, strict=True)):
+        # What only speaks of coverage has no quotes and stays where the judge put it.
+        troubles = iter(sorted((case for case in cases if case.primary.quotes), key=measure_gravity))
+        cases = [next(troubles) if case.primary.quotes else case for case in cases]
+    still_open = find_unseen(find_open(past), cases)
+    return mention_open(cases, still_open), still_open
 
 
 def build_unread_facts(names: Sequence[str], error: DaytwoError) -> Facts:

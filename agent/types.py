@@ -221,7 +221,11 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What belongs together: a primary suspicion, what it explains, and what else may be."""
+    """What belongs together: a primary suspicion, what it explains, and what else may be.
+
+    Attributes:
+        history: Sentences on what earlier triages said of it: for people, no evidence of this triage.
+    """
 
     case_id: str
     primary: Suspicion
@@ -230,6 +234,7 @@ class Case:
     confidence: Confidence = "confirmed"
     notes: tuple[str, ...] = ()
     affected: tuple[tuple[Entity, Role], ...] = field(default=())
+    history: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def _alternatives(case: Case, chosen: str, by_model: tuple[tuple[str, str], ...]
 
 def _summary(case: Case, decision: Decision, words: str) -> str:
     """A model's own words where it gave some that hold, with what policy decided; else the rules' summary."""
-    return f"{words.strip()} {_next_sentence(decision)}" if words.strip() else summarise(case, decision)
+    said = " ".join([words.strip(), *case.history, _next_sentence(case, decision)])
+    return said if words.strip() else summarise(case, decision)
 
 
 def summarise(case: Case, decision: Decision) -> str:
@@ -181,8 +182,8 @@ def summarise(case: Case, decision: Decision) -> str:
         names = ", ".join(dict.fromkeys(folded.suspicion.fault for folded in case.consequences))
         parts.append(f"It explains {len(case.consequences)} more: {names}.")
     doubts = [folded.why for folded in case.consequences if folded.confidence != "confirmed"]
-    parts += [f"Not certain: {doubts[0]}." if doubts else ""]
-    parts.append(_next_sentence(decision))
+    parts += [f"Not certain: {doubts[0]}." if doubts else "", *case.history]
+    parts.append(_next_sentence(case, decision))
     return " ".join(part for part in parts if part)
 
 
@@ -191,9 +192,11 @@ def _first_place(case: Case) -> str:
     return f" ({quotes[0].place})" if quotes else ""
 
 
-def _next_sentence(decision: Decision) -> str:
-    if decision.action in ("none", "watch"):
-        return "Nothing has to be done." if decision.action == "none" else "Watch it."
+def _next_sentence(case: Case, decision: Decision) -> str:
+    if decision.action == "none":
+        return "Nothing else has to be done." if case.history else "Nothing has to be done."
+    if decision.action == "watch":
+        return "Watch it."
     when = {"now": "now", "job_end": "when the running jobs end", "maintenance": "at maintenance"}.get(decision.urgency)
     then = f", then {decision.follow_up}" if decision.follow_up not in ("none", decision.action) else ""
     return f"Next: {decision.action}{' ' + when if when else ''}{then}."

@@ -72,3 +72,33 @@ class EventRow(Base):
     first_seconds: Mapped[float | None]
     last_seconds: Mapped[float | None]
     document: Mapped[Document]
+
+
+class RecordRow(Base):
+    """One thing of an entity's history; `key` lets the same thing be kept once only, see `agent/history.py`."""
+
+    __tablename__ = "records"
+
+    record_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.run_id"))
+    kind: Mapped[str]
+    host: Mapped[str] = mapped_column(index=True)
+    entity: Mapped[str] = mapped_column(index=True)
+    at_seconds: Mapped[float]
+    document: Mapped[Document]
+
+
+class CursorRow(Base):
+    """How far one source was read: fingerprints of its first and last event, and the line of the last."""
+
+    __tablename__ = "cursors"
+
+    cursor_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    source: Mapped[str]
+    host: Mapped[str] = mapped_column(index=True)
+    first: Mapped[str]
+    line: Mapped[int]
+    fingerprint: Mapped[str]
+    events: Mapped[int]
+    seen_seconds: Mapped[float]

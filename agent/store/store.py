@@ -16,12 +16,21 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from agent.history import Past, Record, spell_host
 from agent.run import Run
+from agent.store.ledger import (
+    add_records,
+    count_verdicts,
+    read_past,
+    read_records_of,
+    serialise_writers,
+    take_unread,
+)
 from agent.store.models import EventRow, RunRow, VerdictRow
 from agent.store.upgrade import needs_upgrade, upgrade
 from agent.types import TriageReport, Verdict
 from tools.errors import OperatorError, SiteConfigError
-from tools.types import Event
+from tools.types import Entity, Event
 
 DATABASE_NAME = "daytwo.db"
 BUSY_SECONDS = 30
@@ -37,14 +46,22 @@ class Store:
         self.place = place
 
     def add_report(
-        self, report: TriageReport, *, events: Iterable[Event] = (), origin: Mapping[str, Any] | None = None
+        self,
+        report: TriageReport,
+        *,
+        events: Iterable[Event] = (),
+        origin: Mapping[str, Any] | None = None,
+        records: Iterable[Record] = (),
+        runs: Iterable[Run] = (),
     ) -> str:
-        """Keep one triage: its verdicts, its coverage and the events that it read.
+        """Keep one triage, in one transaction: its verdicts, its coverage, and what it read that was not read before.
 
         Args:
             report: What was found; the order of its verdicts is kept.
-            events: What was read; counted per entity and code, see :meth:`add_events`.
+            events: What was read; what the cursors say was not read before is counted per entity and code.
             origin: Where it came from (command, paths), for the audit.
+            records: What is worth remembering; each is kept once, see :meth:`read_past`.
+            runs: Audits of the investigations.
 
         Returns:
             The id of the run that the verdicts belong to.
@@ -64,21 +81,19 @@ class Store:
         )
         rows = [_build_row(run_id, position, verdict) for position, verdict in enumerate(report.verdicts)]
         with self._write() as session:
+            serialise_writers(session)
             session.add(run)
             session.flush()
             session.add_all(rows)
-            session.add_all(_count_events(run_id, events))
+            session.add_all(_build_audit(audit) for audit in runs)
+            session.add_all(_count_events(run_id, take_unread(session, events, run.time_seconds)))
+            add_records(session, records, run_id)
         return run_id
 
     def add_run(self, run: Run) -> None:
         """Keep the audit of one investigation, for replay and for people who ask why."""
-        document = asdict(run)
-        document["usage"] = run.usage.model_dump(mode="json")
-        row = RunRow(
-            run_id=run.run_id, time_seconds=time.time(), kind="investigation", case_id=run.case_id, document=document
-        )
         with self._write() as session:
-            session.add(row)
+            session.add(_build_audit(run))
 
     def add_events(self, run_id: str, events: Iterable[Event]) -> int:
         """Keep events of a run, one row per entity and code with their count.
@@ -156,12 +171,38 @@ class Store:
             ]
 
     def count_events(self, entity: str, code: str, *, since: float) -> int:
-        """How often a code was seen on an entity since a time, over all runs (one log read twice counts twice)."""
+        """How often a code was seen on an entity since a time, over all runs; a log read again counts once."""
         query = select(EventRow.count).where(
             EventRow.entity == entity, EventRow.code == code, EventRow.last_seconds >= since
         )
         with self._read() as session:
             return sum(session.scalars(query))
+
+    def add_records(self, records: Iterable[Record]) -> int:
+        """Keep records beside a triage, such as a person's clear.
+
+        Returns:
+            How many were new.
+        """
+        with self._write() as session:
+            serialise_writers(session)
+            return add_records(session, records, None)
+
+    def read_past(self, hosts: Iterable[str]) -> Past:
+        """Read all that is remembered of some hosts, named as :func:`agent.history.spell_host` does."""
+        with self._read() as session:
+            return read_past(session, hosts)
+
+    def read_records_of(self, entity: Entity) -> Past:
+        """Read all that is remembered of an entity: of its host, or of itself where it is on none."""
+        host = spell_host(entity.node)
+        with self._read() as session:
+            return read_past(session, [host]) if host else read_records_of(session, entity)
+
+    def count_verdicts(self, case_ids: Iterable[str]) -> dict[str, int]:
+        """How often each case was told; a case that was never told is not in it."""
+        with self._read() as session:
+            return count_verdicts(session, case_ids)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -188,11 +229,21 @@ def open_store(data_dir: Path | None = None, *, url: str | None = None) -> Store
         with _map_errors(place), _lock(folder):
             _bring_up_to_date(engine)
     else:
-        with _map_errors(url.partition("@")[2] or url):
-            engine = create_engine(url)
+        with _map_errors(url.rpartition("@")[2] or url):
+            engine = _build_engine(url)
             place = engine.url.render_as_string(hide_password=True)
             _bring_up_to_date(engine)
     return Store(engine, place)
+
+
+def _build_engine(url: str) -> Engine:
+    try:
+        return create_engine(url)
+    except ModuleNotFoundError as error:
+        raise SiteConfigError(
+            f"The store needs the Python package {error.name}, which is not installed.",
+            fix="pip install 'daytwo[postgres]'",
+        ) from None
 
 
 def _bring_up_to_date(engine: Engine) -> None:
@@ -246,6 +297,14 @@ def _map_errors(place: str) -> Iterator[None]:
             f"The store {place} cannot be used: {reason}.",
             fix="run again with --no-store, or move that file away and let Daytwo make a new one",
         ) from error
+
+
+def _build_audit(run: Run) -> RunRow:
+    document = asdict(run)
+    document["usage"] = run.usage.model_dump(mode="json")
+    return RunRow(
+        run_id=run.run_id, time_seconds=time.time(), kind="investigation", case_id=run.case_id, document=document
+    )
 
 
 def _build_row(run_id: str, position: int, verdict: Verdict) -> VerdictRow:

@@ -147,7 +147,7 @@ WRITER = textwrap.dedent(
     base = int(sys.argv[3])
     store = open_store(Path(sys.argv[1]))
     for number in range(base, base + 40):
-        store.add_report(build_report(build_verdict(number)), events=[build_event("xid:79", 1.0)])
+        store.add_report(build_report(build_verdict(number)), events=[build_event("xid:79", number + 1.0)])
     """
 )
 
