@@ -101,6 +101,7 @@ DETECTOR_FAULTS = frozenset(
         "gpu_memory_remap_pending",
         "gpu_memory_remap_failure",
         "gpu_internal_fault",
+        "gpu_process_leak",
         "pcie_link_degraded",
         "io_saturated",
         "io_noisy_neighbor",

@@ -51,6 +51,14 @@ _SECOND: tuple[tuple[int, re.Pattern[str], tuple[tuple[str, float], ...]], ...] 
 )
 """Which of the three cells of the second line, and what stands in it."""
 _ALL_SECOND = ("gpu_temperature_celsius", "gpu_power_watts", "gpu_utilization_ratio")
+_PROCESS = re.compile(
+    r"^\|?\s*(?P<index>\d{1,3})\s+(?:(?:N/A|\d+)\s+(?:N/A|\d+)\s+)?(?P<pid>\d+|-)\s+(?P<type>[CGM+]{1,5})\s+"
+    r"(?P<name>\S.*?)\s+(?P<memory>\d+MiB|N/A)\s*\|?\s*$"
+)
+DEAD_NAMES = frozenset({"not found", "unknown error", "(null)", "null"})
+"""What stands in the place of a name where no such process is in /proc."""
+HELD_BYTES = 500 * 1024.0**2
+"""Memory above it is no driver's own (a guess: contexts of an idle GPU hold a few, reserves some hundred MiB)."""
 _RULER = re.compile(r"^[\s+|=-]*$")
 
 
@@ -60,6 +68,8 @@ def recognise(sample: Sequence[str]) -> float:
     if any(_HEAD.search(line) for line in sample):
         return 0.95
     if any(_FIRST.match(line) or _LISTED.match(line) for line in sample):
+        return 0.9
+    if any("PID" in line and "Type" in line and "Process name" in line for line in sample):
         return 0.9
     kept = [line for line in sample if not is_noise(line)]
     errors = sum(is_error_text(line) for line in kept)
@@ -91,8 +101,13 @@ class _Table:
         self.half_read: list[str] = []
         self.cut = False
         self.in_body = False
+        self.has_head = False
+        self.lines_of_row = 0
+        self.third_line = False
+        self.processes: dict[str, int] | None = None
         self.steps: tuple[Callable[[Line], bool], ...] = (
-            self._read_date, self._read_listed, self._read_first, self._read_second, self._read_rest, self._read_error,
+            self._read_date, self._read_listed, self._read_process, self._read_first, self._read_second,
+            self._read_rest, self._read_error,
         )  # fmt: skip
 
     def read_line(self, line: Line) -> None:
@@ -134,7 +149,7 @@ class _Table:
         self.readings.quote_row(gpu, make_quote(self.document, line))
         self._put_ecc(gpu, match["ecc"], line)
         self._note_errors(gpu, line)
-        self.gpu, self.awaits_second, self.in_body = gpu, True, True
+        self.gpu, self.awaits_second, self.in_body, self.lines_of_row = gpu, True, True, 1
         return True
 
     def _put_ecc(self, gpu: Entity, cell: str | None, line: Line) -> None:
@@ -147,7 +162,7 @@ class _Table:
     def _read_second(self, line: Line) -> bool:
         if not self.awaits_second or self.gpu is None or line.text.count("|") < 2:
             return False
-        self.awaits_second = False
+        self.awaits_second, self.lines_of_row = False, 2
         cells = line.text.strip().strip("|").split("|")
         for number, pattern, signals in _SECOND:
             match = pattern.search(cells[number]) if number < len(cells) else None
@@ -163,6 +178,10 @@ class _Table:
 
     def _read_rest(self, line: Line) -> bool:
         text = line.text.lstrip()
+        self.has_head = self.has_head or bool(_HEAD.search(text))
+        self.third_line = self.third_line or "MIG M." in text
+        if text.startswith("|") and self.in_body and not _RULER.match(text):
+            self.lines_of_row += 1
         if text.startswith("+"):
             self._note_half()
             self.gpu, self.in_body = None, False
@@ -186,6 +205,24 @@ class _Table:
         fields = {"cells": str(cells), "fan_only": str(_fan_only(line.text)).lower()}
         self.events.append(Event(self.moment, gpu, "gpu:err_reading", quote, fields))
 
+    def _read_process(self, line: Line) -> bool:
+        text = line.text
+        if "Processes:" in text or ("PID" in text and "Process name" in text):
+            self._note_half()
+            self.gpu, self.in_body = None, False
+            self.processes = self.processes if self.processes is not None else {}
+            return True
+        match = _PROCESS.match(text) if self.processes is not None else None
+        if match is None or self.processes is None:
+            return self.processes is not None and "No running processes found" in text
+        index, memory = match["index"], parse_number(match["memory"]) or 0.0
+        self.processes[index] = self.processes.get(index, 0) + 1
+        gpu = make_gpu(self.document.node, index=index)
+        if match["name"].strip(" []").lower() in DEAD_NAMES and memory * _MIB > HELD_BYTES:
+            fields = {"pid": match["pid"], "name": match["name"].strip(), "memory_mib": f"{memory:.0f}"}
+            self.events.append(Event(self.moment, gpu, "gpu:process_gone", make_quote(self.document, line), fields))
+        return True
+
     def _note_half(self) -> None:
         if self.gpu is not None and self.awaits_second:
             self.half_read.append(self.gpu.name)
@@ -194,10 +231,14 @@ class _Table:
     def finish(self) -> Parsed:
         self._note_half()
         self.readings.drop_empty_tail()
+        if self.processes is not None and "N/A" not in self.processes:
+            for gpu in [*self.shown]:
+                self.readings.put(gpu, "gpu_process_count", float(self.processes.get(gpu.name, 0)))
         reasons = self._gaps_of_table()
         coverage = [*self.gaps]
         if reasons:
-            coverage.append(Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), "nvidia-smi -q"))
+            fix = "" if self._is_whole_enough() else "nvidia-smi -q"
+            coverage.append(Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), fix))
         facts = Facts(
             windows=tuple(self.readings.build(clock=self.clock)),
             events=tuple(self.events),
@@ -205,6 +246,15 @@ class _Table:
             coverage=tuple(coverage),
         )
         return Parsed(facts, self.tally.result())
+
+    def _is_whole_enough(self) -> bool:
+        """Whether every row that is shown is complete, and none is left out between them."""
+        if self.half_read or self.cut:
+            return False
+        seen = sorted({int(gpu.name) for gpu in self.readings.entities})
+        if seen and (seen[-1] - seen[0] + 1 != len(seen) or (self.has_head and seen[0] > 0)):
+            return False
+        return not self.in_body or self.lines_of_row >= (3 if self.third_line else 2)
 
     def _gaps_of_table(self) -> list[str]:
         reasons = []

@@ -25,15 +25,19 @@ _GPU = re.compile(r"^\s*GPU (?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{
 _PAIR = re.compile(r"^(?P<indent>\s*)(?P<key>\S[^:]*?)\s*:\s(?P<value>.*)$|^(?P<indent2>\s*)(?P<key2>\S[^:]*?)\s*:$")
 _SECTION = re.compile(r"^(?P<indent>\s*)(?P<name>[A-Za-z][\w /()+.-]*?)\s*$")
 _KNOWN = re.compile(
-    r"^\s+(?:Product Name|Product Brand|Persistence Mode|Remapping Failure Occurred|Bank Remap Availability Histogram|"
+    r"^\s*(?:Product Name|Product Brand|Persistence Mode|Remapping Failure Occurred|Bank Remap Availability Histogram|"
     r"FB Memory Usage|BAR1 Memory Usage|Clocks (?:Throttle|Event) Reasons|GPU Current Temp|GPU UUID|VBIOS Version|"
     r"[SD]RAM (?:Unc|C)orrectable|Pending Page Blacklist|GPU Link Info|ECC Errors|Remapped Rows|Retired Pages|"
-    r"(?:HW|SW) (?:Thermal |Power )?\w+)\s*(?::|$)|==+NVSMI LOG==+"
+    r"(?:HW|SW) (?:Thermal |Power )?\w+|(?:Unc|C)orrectable Error|(?:Single|Double) Bit ECC|Pending Page Retirement|"
+    r"GPU (?:Shutdown|Slowdown|Max Operating|Target|T\.Limit) Temp|Memory Current Temp|GPU Recovery Action|"
+    r"Applications Clocks Setting|Sync Boost|Display Clock Setting|Replays Since Reset|Replay Number Rollovers|"
+    r"SRAM Threshold Exceeded|Performance State|Ecc Mode|Retired Page)\s*(?::|$)|==+NVSMI LOG==+"
 )
 _ATTACHED = re.compile(r"^\s*Attached GPUs\s*:\s*(?P<count>\d+)")
 _TIME = re.compile(r"^\s*Timestamp\s*:\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
 _LOST = re.compile(r"GPU is lost|GPU requires reset|Unknown Error", re.IGNORECASE)
 _NOT_SUPPORTED = frozenset({"n/a", "[n/a]", "not supported", "[not supported]", "disabled"})
+_REASON_WORDS = frozenset({"active", "not active"})
 _FABRIC_BAD = {"state": ("in progress", "not started", "unknown"), "status": ("failure", "timeout", "unknown error")}
 """A GPU behind NVSwitches that is not registered with the fabric can run nothing; success and N/A are fine."""
 
@@ -144,7 +148,8 @@ class _Tree:
     def _read_pair(self, line: Line, indent: int, key: str, value: str) -> None:
         self._close_sections(indent)
         if not self.blocks:
-            if not find_rule([name for _, name in self.sections], key.lower()) and not self.sections:
+            known = find_rule([name for _, name in self.sections], key.lower()) or key.lower() in REASON_BITS
+            if not known and not self.sections:
                 return
             self.blocks.append(_Block(""))
         block, word, text = self.blocks[-1], key.lower(), value.strip()
@@ -154,7 +159,7 @@ class _Tree:
             block.lost.append((quote, text))
         if word in ("gpu uuid", "serial number"):
             setattr(block, "uuid" if word == "gpu uuid" else "serial", "" if text.lower() == "n/a" else text)
-        elif path[-1:] and path[-1] in REASON_SECTIONS and word in REASON_BITS:
+        elif word in REASON_BITS and ((path[-1:] and path[-1] in REASON_SECTIONS) or text.lower() in _REASON_WORDS):
             self._read_reason(block, REASON_BITS[word], text, quote)
         elif path[-1:] == ["fabric"] and text.lower() in _FABRIC_BAD.get(word, ()):
             block.fabric = (quote, text)
@@ -163,7 +168,7 @@ class _Tree:
 
     def _read_reason(self, block: _Block, bit: int, text: str, quote: Quote) -> None:
         signal = "gpu_clock_event_reasons"
-        if text.lower() not in ("active", "not active"):
+        if text.lower() not in _REASON_WORDS:
             block.reasons.setdefault(signal, _reason_of(text))
             return
         active = bit if text.lower() == "active" else 0
@@ -228,8 +233,8 @@ class _Tree:
             reasons.append("lines were cut out of the text")
         if not reasons:
             return []
-        # One GPU asked for by itself is a whole answer; what was cut out could hold anything.
-        fix = "nvidia-smi -q" if self.cut or self.attached is not None else ""
+        # One GPU asked for by itself (`-i`) is a whole answer; what was cut out could hold anything.
+        fix = "nvidia-smi -q" if self.cut or (self.attached is not None and len(self.blocks) != 1) else ""
         return [Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), fix)]
 
 
