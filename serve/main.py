@@ -94,6 +94,30 @@ def record(
 
 
 @app.command()
+def inject(
+    fault: Annotated[str, typer.Argument(help="A fault id, as in `daytwo faults`.")] = "",
+    to: Annotated[
+        str,
+        typer.Option("--to", help="A file to append to, - , stand-in:FILE.json, or /dev/kmsg.", metavar="TARGET"),
+    ] = "-",
+    gpu: Annotated[str, typer.Option("--gpu", help="Index or PCI address.", metavar="N|PCI")] = "0",
+    node: Annotated[str, typer.Option("--node", help="Host in the lines; this one if left out.", metavar="NAME")] = "",
+    marker: Annotated[
+        bool | None,
+        typer.Option("--marker/--no-marker", help="Let log lines say that they are a test; so /dev/kmsg and /var/log."),
+    ] = None,
+    yes_really: Annotated[bool, typer.Option("--yes-really", help="Write to the kernel's own log.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="What can be injected, and how.")] = False,
+) -> None:
+    """Make a fault appear, to see your own alarms work."""
+    from serve.inject import run_inject, run_list
+
+    if list_ or not fault:
+        raise typer.Exit(run_list())
+    raise typer.Exit(run_inject(fault, gpu=gpu, node=node, to=to, marked=marker, yes_really=yes_really))
+
+
+@app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Check what Daytwo needs here, and say what to type."""
     from serve.doctor import run_doctor

@@ -22,6 +22,7 @@ from tools.parsers import (
     _disk_patterns,
     _filesystem_patterns,
     _host_patterns,
+    _injected,
     _memory_patterns,
     _network_patterns,
     _nvidia_patterns,
@@ -81,6 +82,7 @@ class _Kept:
 
 
 KERNEL_PATTERNS: tuple[Pattern, ...] = (
+    *_injected.PATTERNS,
     *_nvidia_patterns.PATTERNS,
     *_ras_patterns.PATTERNS,
     *_pci_patterns.PATTERNS,
