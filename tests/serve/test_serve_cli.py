@@ -80,8 +80,7 @@ def test_a_bad_night_as_one_document(run):
     assert result.stderr == b""
     first = report.verdicts[0]
     assert (first.fault, first.action, first.follow_up) == ("gpu_off_bus", "reboot_node", "inspect_hardware")
-    assert [v.fault for v in report.verdicts].count("gpu_off_bus") == 1
-    assert "collective_hang" not in {v.fault for v in report.verdicts}
+    assert [v.fault for v in report.verdicts] == ["gpu_off_bus", "io_noisy_neighbor"], "what README.md shows"
     actions = [step.action for step in first.plan]
     assert actions.index("drain_node") < actions.index("wait_for_jobs") < actions.index("reboot_node")
 
