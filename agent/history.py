@@ -134,7 +134,7 @@ class OpenState:
 
     def __str__(self) -> str:
         """Spell it for people."""
-        return f"{self.fault} on {self.entity} is still open since {format_time(self.since_seconds)}"
+        return f"{self.fault} on {self.entity} is still open since {spell_time(self.since_seconds)}"
 
 
 def merge(known: Record, fresh: Record) -> Record:
@@ -172,6 +172,11 @@ def is_before(earlier: Record, later: Record) -> bool:
     """Say whether one record is surely before another; lines of one time are in the order of their reading."""
     gap = measure_gap(earlier, later)
     return gap > 0 or (gap == 0 and earlier.position < later.position)
+
+
+def spell_time(seconds: float) -> str:
+    """Spell Unix seconds as RFC 3339 to the second: a time line needs no more."""
+    return format_time(seconds).partition(".")[0] + "Z"
 
 
 def spell_host(name: str) -> str:
@@ -266,15 +271,15 @@ def apply_history(case: Case, past: Past) -> Case:
     """Add to a case what history knows: the note that changes its action, and when it was before."""
     cleared = find_clear(case, past)
     if cleared is not None:
-        words = f"{cleared.who or 'Somebody'} cleared it since, {format_time(cleared.at_seconds)}: {cleared.why}"
+        words = f"{cleared.who or 'Somebody'} cleared it since, {spell_time(cleared.at_seconds)}: {cleared.why}"
         case = replace(case, history=(*case.history, f"{words.rstrip('.')}."))
     found = find_escalation(case, past)
     if found is None:
         return case
     row, before = found
-    times = ", ".join(format_time(record.at_seconds) for record in before[-3:])
+    times = ", ".join(spell_time(record.at_seconds) for record in before[-3:])
     notes = case.notes if row.note in case.notes else (*case.notes, row.note)
-    return replace(case, notes=notes, history=(*case.history, f"It was there before: {times}. {row.why}."))
+    return replace(case, notes=notes, history=(*case.history, f"It came back: it was told at {times}."))
 
 
 def find_open(past: Past) -> tuple[OpenState, ...]:

@@ -114,7 +114,7 @@ def judge_coverage(facts: Facts, harmless: Sequence[Suspicion], *, troubled: boo
     dented = [row for row in facts.coverage if row.status == "partial" and row.fix]
     read = [row for row in facts.coverage if row.status in ("read", "partial")]
     absent = [row for row in facts.coverage if row.status == "not_applicable" and row.domain in GPU_DOMAINS]
-    subject = facts.subject or _only_node(facts.events)
+    subject = facts.subject or _only_node(facts)
     cases: list[Case] = []
     if absent and not any(row.domain in GPU_DOMAINS for row in read + missing):
         cases.append(_meta_case("not_applicable", subject, "confirmed", absent))
@@ -145,8 +145,9 @@ def event_why(event: Event) -> str:
     return f"over, by {over}" if over else weigh_event(event).why
 
 
-def _only_node(events: Sequence[Event]) -> Entity:
-    nodes = {event.node for event in events if event.node}
+def _only_node(facts: Facts) -> Entity:
+    nodes = {event.node for event in facts.events} | {e.node for e in facts.entities if e.kind == "node"}
+    nodes -= {""}
     return Entity("node", node=nodes.pop() if len(nodes) == 1 else "")
 
 

@@ -67,8 +67,8 @@ def read_happenings(cases: Iterable[Case], facts: Facts, reading: Reading) -> li
 def _read_cures(facts: Facts, reading: Reading) -> Iterable[Record]:
     returns: dict[tuple[str, str], Record] = {}
     for event in facts.events:
-        # What a user can write into the log ends nothing.
-        if event.writer == "user":
+        # What a user can write into the log ends nothing; the present boot has a record of its own.
+        if event.writer == "user" or (event.code == "kernel:boot" and _is_of_this_boot(event, reading)):
             continue
         if event.code in CURE_CODES:
             yield _record(CURE_CODES[event.code], event.entity, event.moment, event.quote, reading)
@@ -148,6 +148,10 @@ def _place_in_time(entity: Entity, moment: Moment, reading: Reading) -> float | 
     if moment.clock == "boot" and boot is not None and moment.seconds is not None:
         return boot.seconds + moment.seconds if spell_host(entity.node) == spell_host(boot.host) else None
     return _wall(moment)
+
+
+def _is_of_this_boot(event: Event, reading: Reading) -> bool:
+    return reading.boot is not None and event.moment.clock == "boot" and event.node == reading.boot.host
 
 
 def _record_boot(boot: Boot, reading: Reading) -> Record:

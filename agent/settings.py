@@ -23,6 +23,10 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, Field(description="Where the index and the store live.")] = Field(
         default_factory=_default_data_dir
     )
+    store_url: Annotated[
+        SecretStr | None,
+        Field(description="Store in PostgreSQL, postgresql+psycopg://USER:PASSWORD@HOST/NAME; SQLite where unset."),
+    ] = None
     inventory: Annotated[Path | None, Field(description="inventory.csv of the site: what should be there.")] = None
     node: Annotated[str, Field(description="Name of this machine in verdicts; empty means its host name.")] = ""
     scheduler: Annotated[

@@ -23,9 +23,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.settings import Settings
-from agent.store import open_store
 from agent.types import Border, TriageReport, Verdict
 from rag.errors import RagError
+from serve.store import open_site_store
 from serve.triage import parse_since, triage_request
 from serve.types import Request as TriageRequest
 from tools.errors import DaytwoError, OperatorError, SiteConfigError
@@ -131,13 +131,13 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     ) -> VerdictList:
         """List kept verdicts, newest first. `entity=node:NAME` means all on that node; `since` takes 2h or a time."""
         moment = parse_since(since, datetime.now(UTC))
-        store = open_store(settings.data_dir)
+        store = open_site_store(settings)
         return VerdictList(verdicts=store.list_verdicts(limit=limit, fault=fault, entity=entity, since=moment))
 
     @api.get("/v1/verdicts/{verdict_id}", dependencies=guarded, responses={**PROBLEMS, 404: {"model": Problem}})
     def find_verdict(verdict_id: str) -> Verdict:
         """Find one kept verdict."""
-        verdict = open_store(settings.data_dir).find_verdict(verdict_id)
+        verdict = open_site_store(settings).find_verdict(verdict_id)
         if verdict is None:
             raise HTTPException(404, f"No verdict {verdict_id} is kept.")
         return verdict

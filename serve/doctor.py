@@ -14,8 +14,8 @@ from rich.text import Text
 
 from agent.backend import parse_endpoint
 from agent.settings import Settings, load_settings
-from agent.store import open_store
 from rag.errors import RagError
+from serve.store import open_site_store
 from serve.terminal import print_people, print_text
 from tools.doctor import Check, check_host
 from tools.errors import DaytwoError
@@ -80,7 +80,7 @@ def _check(name: str, look: Callable[[Settings], Check], settings: Settings) -> 
 
 
 def _check_store(settings: Settings) -> Check:
-    store = open_store(settings.data_dir)
+    store = open_site_store(settings)
     kept = len(store.list_verdicts(limit=1000))
     return Check("store", "present", f"{store.place}, {kept if kept < 1000 else '1000 or more'} verdicts", "")
 

@@ -32,7 +32,7 @@ THRESHOLD = "threshold_"
 MAX_EXCERPT_LINES = 10
 MAX_REASON = 200
 COVERAGE_COLOUR = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
-UNREAD_ORDER = ("missing", "partial", "not_applicable")
+UNREAD_ORDER = ("missing", "partial", "read", "not_applicable")
 URGENCY_WORDS = {
     "now": "now",
     "job_end": "when the job ends",
@@ -86,8 +86,9 @@ def render_lines(verdicts: Sequence[Verdict]) -> Table:
 
 def render_coverage(rows: Sequence[CoverageRow]) -> Group:
     """Render what was read, in a line, and what was not, with the reason and what to type."""
-    read = [row for row in rows if row.status == "read"]
-    others = sorted((row for row in rows if row.status != "read"), key=lambda row: UNREAD_ORDER.index(row.status))
+    read = [row for row in rows if row.status == "read" and not row.fix]
+    # What was read and still needs a hand is what is open from before.
+    others = sorted((row for row in rows if row not in read), key=lambda row: UNREAD_ORDER.index(row.status))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
@@ -98,7 +99,8 @@ def render_coverage(rows: Sequence[CoverageRow]) -> Group:
         why = Text.assemble((row.entity, "bold"), f": {_cut(row.reason, MAX_REASON)}" if row.reason else "")
         if row.fix:
             why.append("\n→ ", "dim").append(row.fix, "cyan")
-        grid.add_row(Text(row.status.replace("_", " "), COVERAGE_COLOUR[row.status]), Text(row.domain), why)
+        word = "open" if row.status == "read" else row.status.replace("_", " ")
+        grid.add_row(Text(word, COVERAGE_COLOUR["partial" if word == "open" else row.status]), Text(row.domain), why)
     unread = sum(row.status in ("missing", "partial") for row in rows)
     said = f"{unread} of {len(rows)} not read in full" if unread else "all was read"
     return Group(Text.assemble(("Coverage", "bold"), (f"  {said}", "dim")), Padding(grid, (0, 0, 0, 2)))

@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agent.history import NO_PAST, Past, Record
 from agent.policy import SitePolicy
+from agent.remember import Boot, find_hosts
 from agent.run import Run
 from agent.settings import Settings, load_settings
-from agent.triage import Investigator, build_unread_facts, exit_code, triage
+from agent.triage import Investigator, Memory, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
 from tools.types import Facts, Inventory, Source, merge_facts
+
+if TYPE_CHECKING:
+    from agent.store.store import Store
 
 STANDARD_INPUT = Path("-")
 FULL_VERDICTS = 4
@@ -61,11 +68,14 @@ def triage_request(
         record: Called with the audit of each investigation, beside the store.
     """
     runs: list[Run] = []
+    records: list[Record] = []
     facts = read_facts(request, settings, now)
     investigator = build_investigator(request, facts, settings, now, record=runs.append)
-    report = triage(facts, site=_build_site(settings), now=now, investigator=investigator)
-    if request.store:
-        keep(report, facts, runs, request, settings)
+    store = _open_store(settings) if request.store else None
+    memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
+    report = triage(facts, site=_build_site(settings), now=now, investigator=investigator, memory=memory)
+    if store is not None:
+        keep(store, report, facts, Kept(request, settings, runs, records))
     if record is not None:
         for run in runs:
             record(run)
@@ -158,19 +168,59 @@ def parse_since(text: str, now: datetime) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def keep(report: TriageReport, facts: Facts, runs: Sequence[Run], request: Request, settings: Settings) -> None:
-    """Store a report and its investigations; what goes wrong here costs a note, never the verdict."""
-    from agent.store import open_store
+def _open_store(settings: Settings) -> Store | None:
+    """Open the store; what goes wrong with it costs a note and the history, never the verdict."""
+    from serve.store import open_site_store
 
-    paths = request.origin or [str(path) for path in request.paths]
-    origin = {"host": request.host, "paths": list(paths), "model": request.model or settings.model}
     try:
-        store = open_store(settings.data_dir)
-        store.add_report(report, events=facts.events, origin=origin)
-        for run in runs:
-            store.add_run(run)
+        return open_site_store(settings)
     except DaytwoError as error:
         note(f"daytwo: the verdicts were not kept. {error}")
+        return None
+
+
+def _recall(store: Store | None, facts: Facts) -> Past:
+    """Read what earlier triages said of the hosts that the facts speak of."""
+    if store is None:
+        return NO_PAST
+    try:
+        return store.read_past(find_hosts(facts))
+    except DaytwoError as error:
+        note(f"daytwo: judged without history. {error}")
+        return NO_PAST
+
+
+def _read_boot(request: Request, facts: Facts) -> Boot | None:
+    """The present boot, where all evidence is of this machine and now: seconds since boot are then a time."""
+    if not request.host or request.paths or facts.subject is None:
+        return None
+    from tools.host_boot import read_boot
+
+    told = read_boot()
+    return Boot(facts.subject.node, *told) if told else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept beside a report."""
+
+    request: Request
+    settings: Settings
+    runs: Sequence[Run]
+    records: Sequence[Record]
+
+
+def keep(store: Store, report: TriageReport, facts: Facts, kept: Kept) -> None:
+    """Store a report with all that belongs to it at once; what goes wrong here costs a note, never the verdict."""
+    request = kept.request
+    paths = request.origin or [str(path) for path in request.paths]
+    origin = {"host": request.host, "paths": list(paths), "model": request.model or kept.settings.model}
+    try:
+        store.add_report(report, events=facts.events, origin=origin, records=kept.records, runs=kept.runs)
+    except DaytwoError as error:
+        note(f"daytwo: the verdicts were not kept. {error}")
+    finally:
+        store.close()
 
 
 def print_report(report: TriageReport, settings: Settings, *, full: int = FULL_VERDICTS) -> None:

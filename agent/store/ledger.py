@@ -116,8 +116,9 @@ def _find_cursor(session: Session, events: Sequence[Event], prints: Sequence[str
     best: tuple[CursorRow | None, int] = (None, 0)
     for cursor in session.scalars(query.limit(MAX_CURSORS)):
         end = exact.get((cursor.line, cursor.fingerprint), last_of.get(cursor.fingerprint, -1)) + 1
-        if end == 0 and cursor.first == prints[0] and len(events) <= cursor.events:
-            end = len(events)
+        if end == 0 and cursor.first == prints[0]:
+            # A log that begins alike has the same line numbers; of a storm the reader keeps the ends only.
+            end = sum((event.quote.line or 0) <= cursor.line for event in events)
         if end > best[1]:
             best = (cursor, end)
     return best

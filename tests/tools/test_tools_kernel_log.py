@@ -417,7 +417,7 @@ def test_gpus_are_named_by_uuid_and_serial() -> None:
         "NVRM: GPU Board Serial Number: 1650000000001\n",
         node="gpu-041",
     )
-    (gpu,) = parsed.facts.entities
+    (gpu,) = [entity for entity in parsed.facts.entities if entity.kind == "gpu"]
     assert gpu.id_map == {
         "pci": "0000:c1:00.0",
         "uuid": "GPU-00000000-1111-2222-3333-444444444444",

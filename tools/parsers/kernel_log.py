@@ -6,10 +6,12 @@ Known: Linux 3.10 to 6.14, util-linux 2.20 to 2.40, rsyslog and systemd-journald
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from tools.parsers._log_hosts import read_hosts
 from tools.parsers._log_reader import LogReader
 from tools.parsers._log_share import score_forms
-from tools.types import Document, Domain, Parsed
+from tools.types import Document, Domain, Facts, Parsed
 
 FORM = "kernel_log"
 DOMAIN: Domain = "kernel_log"
@@ -22,8 +24,9 @@ def recognise(sample: Sequence[str]) -> float:
 
 
 def parse(document: Document) -> Parsed:
-    """Read events from a kernel log: faults, their entities, and which GPU has which UUID.
+    """Read events from a kernel log: faults, their entities, whose log it is, and which GPU has which UUID.
 
     Equivalent by hand: ``dmesg -T | grep -E 'NVRM|nvme|mlx5|EXT4|…'``.
     """
-    return LogReader(document).read()
+    parsed = LogReader(document).read()
+    return replace(parsed, facts=parsed.facts + Facts(entities=read_hosts(document)))
