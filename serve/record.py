@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -99,8 +100,7 @@ def _read_kernel_log(node: str, paths: HostPaths) -> Iterable[str]:
     opened = open_kernel_log(node=node, paths=paths)
     if isinstance(opened, Coverage):
         return ()
-    lines = [line.text for line in opened[0].lines()]
-    return lines[-MAX_LOG_LINES:]
+    return deque((line.text for line in opened[0].lines()), maxlen=MAX_LOG_LINES)
 
 
 def _list_versions(paths: HostPaths) -> dict[str, str]:
