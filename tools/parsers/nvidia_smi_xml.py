@@ -30,7 +30,8 @@ _NAMES: Mapping[str, str] = {
     "current_link_gen": "current", "max_link_gen": "max", "max_device_link_gen": "device max",
     "max_host_link_gen": "host max", "link_widths": "link width", "pcie_gen": "pcie generation", "sm_clock": "sm",
     "mem_clock": "memory", "replay_counter": "replays since reset", "attached_gpus": "Attached GPUs",
-    "timestamp": "Timestamp", "dram_uncorrectable": "dram uncorrectable", "clocks_event_reasons": "clocks event reasons",
+    "timestamp": "Timestamp", "dram_uncorrectable": "dram uncorrectable",
+    "clocks_event_reasons": "clocks event reasons",
     "sram_threshold_exceeded": "sram threshold exceeded",
 }  # fmt: skip
 _PREFIXES = ("clocks_throttle_reason_", "clocks_event_reason_", "gpu_link_")

@@ -1,0 +1,86 @@
+"""Reads `lspci` and `lspci -vv` of pciutils 3: devices whose configuration space is gone, and links below their width.
+
+``rev ff`` and an unknown header type 7f mean that every read of the device gives ones: it does not answer any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools.entities import make_gpu
+from tools.parsers._lazy import Lazy
+from tools.parsers._lines import clip_sample
+from tools.parsers._sheet import Sheet
+from tools.types import Document, Domain, Line, Parsed
+
+FORM = "lspci"
+DOMAIN: Domain = "host"
+
+_PCI = Lazy(
+    r"^(?P<pci>(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\s+(?P<what>\S.*?)(?: \(rev (?P<rev>[0-9a-f]{2})\))?"
+    r"(?: \(prog-if.*)?$"
+)
+_LINK = Lazy(
+    r"^\s+Lnk(?P<which>Cap|Sta):\s.*?Speed (?P<speed>[\d.]+)GT/s(?: \([^)]*\))?, "
+    r"Width x(?P<width>\d+)"
+)
+_DETAIL = Lazy(r"^\s+\S|^!!! Unknown header type")
+
+
+def recognise(sample: Sequence[str]) -> float:
+    """Say how sure it is: lines of devices with a class and a colon, or link capabilities."""
+    kept = clip_sample(sample)
+    devices = sum(bool((found := _PCI.match(text)) and ":" in found["what"]) for text in kept)
+    links = sum(bool(_LINK.match(text)) for text in kept)
+    heads = sum(bool(text[:1].strip()) for text in kept)
+    return 0.9 if (devices and devices * 2 >= heads) or links else 0.0
+
+
+def parse(document: Document) -> Parsed:
+    """Make an event of each device that does not answer, and of each GPU whose link is too narrow."""
+    bus = _Bus(document)
+    return bus.sheet.read(bus.read_pci)
+
+
+class _Bus:
+    """State of reading: the device that the lines are of, and what its link could be."""
+
+    def __init__(self, document: Document) -> None:
+        self.sheet = Sheet(document, DOMAIN)
+        self.pci: tuple[str, str] = ("", "")
+        self.link_cap: tuple[float, int] | None = None
+
+    def read_pci(self, line: Line) -> bool:
+        match, link = _PCI.match(line.text), _LINK.match(line.text)
+        if match is not None:
+            self.pci, self.link_cap = (match["pci"], match["what"]), None
+            if match["rev"] == "ff":
+                self._lose(line)
+            return True
+        if link is not None:
+            self._read_link(line, link["which"], float(link["speed"][:6]), int(link["width"][:3]))
+            return True
+        if "Unknown header type 7f" in line.text and self.pci[0]:
+            self._lose(line)
+            return True
+        return bool(self.pci[0] and _DETAIL.match(line.text))
+
+    def _lose(self, line: Line) -> None:
+        address, what = self.pci
+        if "nvidia" in what.lower():
+            gpu = make_gpu(self.sheet.node, pci=address)
+            if not any(event.entity == gpu for event in self.sheet.events):
+                self.sheet.add(line, gpu, "gpu:lost", {"text": "the bus reads all ones"})
+        else:
+            self.sheet.add(line, self.sheet.make_node(), "pci:link_down", {"pci": address, "device": what})
+
+    def _read_link(self, line: Line, which: str, speed: float, width: int) -> None:
+        if which == "Cap":
+            self.link_cap = speed, width
+            return
+        best = self.link_cap
+        # A slower link saves power while idle; a narrower one does not come back by itself.
+        is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()
+        if is_gpu and best is not None and 0 < width < best[1]:
+            fields = {"width": str(width), "width_max": str(best[1])}
+            self.sheet.add(line, make_gpu(self.sheet.node, pci=self.pci[0]), "pci:link_degraded", fields)
