@@ -109,7 +109,7 @@ def _harmless(row: Row, pressure: _Pressure, note: str) -> Finding:
 def _latest_rows(rows: Iterator[Row]) -> list[Row]:
     latest: dict[Entity, Row] = {}
     for row in rows:
-        if row.recent(_UTIL) is not None or row.recent("disk_reads_per_second") is not None:
+        if any(row.recent(signal) is not None for signal in (_UTIL, *_RATES, *MEASURES["bytes"])):
             latest[row.entity] = row
     return list(latest.values())
 

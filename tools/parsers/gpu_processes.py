@@ -24,6 +24,7 @@ _GPUSTAT = Lazy(
     r"^\[(?P<index>\d{1,3})\]\s+(?P<model>\S.*?)\s*\|\s*(?P<temp>\d+|\?+)\s*['°]?C,\s*(?:\d+\s*%?,\s*)?(?P<load>\d+|\?+)\s*%"
     r"[^|]*\|\s*(?P<used>\d+|\?+)\s*/\s*(?P<total>\d+|\?+)\s*M[Bi]*\s*(?:\|\s*(?P<users>.*?)\s*)?$"
 )
+_GPUSTAT_HEAD = Lazy(r"^(?P<host>[\w.-]+)\s+\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4}(?:\s+[\d.]+)?\s*$")
 _DEAD_USER = Lazy(r"^\(?(?:null|none|\?)\)?$|^(?:--|\(null\)|None|\?)(?::|\()")
 _APPS = Lazy(r"^\s*(?:gpu_uuid|gpu_name|gpu_bus_id|pid|timestamp)\b.*\b(?:process_name|used_gpu_memory|used_memory)\b")
 _MONITOR = Lazy(r"^#\s*(?:Date\s+Time\s+)?gpu\s+(?:pid\s+type|pwr|gtemp|temp|sm|mclk|rxpci)\b")
@@ -67,9 +68,10 @@ class _Table:
         self.columns: list[str] = []
 
     def read_gpustat(self, line: Line) -> bool:
-        match = _GPUSTAT.match(line.text)
+        match, head = _GPUSTAT.match(line.text), _GPUSTAT_HEAD.match(line.text)
         if match is None:
-            return False
+            self.sheet.node = self.sheet.node or (head["host"] if head is not None else "")
+            return head is not None
         gpu = make_gpu(self.sheet.node, index=match["index"])
         readings = (
             ("gpu_temperature_celsius", match["temp"], 1.0), ("gpu_utilization_ratio", match["load"], 0.01),
