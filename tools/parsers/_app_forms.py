@@ -14,9 +14,10 @@ _INNER_RANK = re.compile(r"\[(?:PG (?:ID )?(?P<group>[^\s\]]{1,40})[^\]]{0,80}? 
 _HEAD_CHARACTERS = 300
 _GLOG = re.compile(
     r"^\[?(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\.(?P<fraction>\d+) +"
-    r"(?:\d+ )?(?P<file>[\w.]+:\d+)\] ?"
+    r"(?:\d+ )?(?P<file>[\w./-]+:\d+)\] ?"
 )
-_GLOG_BARE = re.compile(r"^\[[IWEF] (?P<file>[\w.]+:\d+)\] ?")
+_GLOG_BARE = re.compile(r"^\[?[IWEF](?:\d{4})? +(?P<file>[\w./-]+:\d+)\] ?")
+_BARE_TAG = re.compile(r"^(?P<tag>[A-Za-z][\w.@-]{1,40})\[\d+\]: (?=\S)")
 _NCCL = re.compile(r"^(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) \[(?P<gpu_index>\d+)\] ?(?=.*NCCL)")
 _STAMP = re.compile(
     r"^\[(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]?\d) (?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d)\] ?(?=\[[A-Z]+\] \[tid )"
@@ -89,6 +90,12 @@ def job_of_label(label: str) -> str:
 _Step = tuple[Head, Fields, str]
 
 
+def _read_tag(head: Head) -> _Step | None:
+    # A syslog line without its time and host, as people cut it: 'kubelet[881]: …'. The kernel never writes so.
+    match = _BARE_TAG.match(head.text) if not head.tag and not head.form else None
+    return (_cut(head, match)._replace(tag=match["tag"]), {}, "tag") if match else None
+
+
 def _cut(head: Head, match: re.Match[str], moment: Moment = NO_MOMENT) -> Head:
     # The collector's own time and zone are surer than a program's wall clock without zone.
     kept = head.moment if head.moment.seconds is not None else moment
@@ -153,4 +160,4 @@ def _read_level_first(head: Head) -> _Step | None:
     return _cut(head, match, moment), {"level": match["level"]}, "vllm"
 
 
-_READERS = (_read_rank, _read_glog, _read_nccl, _read_stamp, _read_bracketed, _read_level_first)
+_READERS = (_read_tag, _read_rank, _read_glog, _read_nccl, _read_stamp, _read_bracketed, _read_level_first)

@@ -30,8 +30,8 @@ _NCCL = (
         "nccl:network_error",
         ("Got completion",),
         (
-            r"Got completion (?:from peer (?P<peer>\S+) )?with (?:error |status=?(?:IBV_\w+)?\(?)"
-            r"(?P<status>\d+)\)?.*?vendor[ _]err(?:=| )(?P<vendor_err>\d+)"
+            r"Got completion (?:from peer (?P<peer>\S+) )?with (?:error|status)[ =:]*(?:IBV_\w+)?\(?(?P<status>\d+)?"
+            r"(?:.*?vendor[ _]err(?:=| )(?P<vendor_err>\d+))?"
         ),
         on_job,
         refine=_refine_completion,
@@ -153,13 +153,93 @@ _NCCL = (
     Pattern("nccl:ok", ("Init COMPLETE",), r"NCCL INFO.*?\bInit COMPLETE", on_job, refine=lambda f: f),
 )
 
+_NCCL_SETUP = (
+    Pattern(
+        "nccl:network_error",
+        ("NET/OFI", "NET/UCX", "NET/Socket", "NET/Plugin", "libfabric"),
+        (r"NCCL WARN NET/\w+ (?P<reason>.*(?:completed with error|failed|RC: -?\d+|[Uu]nreachable|timed? ?out).*)"),
+        on_job,
+    ),
+    Pattern(
+        "nccl:no_interface",
+        (
+            "no socket interface found",
+            "No socket interface found",
+            "No interface found",
+            "No usable listening interface",
+            "No device found",
+            "network IB not found",
+            "etwork AWS Libfabric not found",
+            "network plugin",
+        ),
+        (
+            r"NCCL WARN.*?(?P<reason>[Nn]o socket interface found.*|No interface found.*|No usable listening interface.*"
+            r"|NET/IB ?: No device found.*|.*network \S+(?: \S+)? not found.*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "nccl:usage_error",
+        (
+            "Duplicate GPU detected",
+            "Mismatched collective",
+            "Message truncated",
+            "ersion mismatch",
+            "invalid argument",
+            "both on CUDA device",
+        ),
+        (
+            r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*|.*NCCL version"
+            r" mismatch.*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "limit:disk_space",
+        ("shared memory segment", "posix_fallocate"),
+        r"NCCL WARN.*?(?P<reason>(?:Error|Failed|failed).*shared memory segment.*|Call to posix_fallocate failed.*)",
+        on_job,
+    ),
+    Pattern(
+        "nccl:system_error",
+        ("[Proxy Service", "Failed to execute operation", "Call to "),
+        r"NCCL WARN.*?(?P<reason>Failed to execute operation.*|Call to \w+ failed.*|Call to \w+ returned.*|.*Proxy.*(?:failed|error).*)",
+        on_job,
+    ),
+    Pattern(
+        "nccl:remote_error",
+        ("NCCL WARN", "gloo/transport"),
+        (
+            r"NCCL WARN.*?(?P<reason>.*(?:peer.*(?:dead|closed|died)|processes dead|ranks? missing).*)|gloo/transport\S+ "
+            r"(?P<reason2>.*(?:[Cc]onnection (?:reset|closed) by.*|Broken pipe.*))"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "nccl:complaint",
+        ("NCCL WARN",),
+        (
+            r"NCCL WARN (?!.*(?:NCCL_\w+ (?:set|is)|[Dd]eprecat|ignor|not supported|MTU|[Ff]allback|falling back))(?P<reason>.*"
+            r"(?:[Ff]ail|[Ee]rror|timed? ?out|[Cc]ould not|[Uu]nable|[Aa]bort|[Cc]annot|[Ii]nvalid).*)"
+        ),
+        on_job,
+    ),
+)
+
 _NETWORK = (
     Pattern(
         "network:timeout",
-        ("ransport retry count exceeded", "retry counter exceeded", "RETRY_EXC_ERR"),
+        (
+            "ransport retry count exceeded",
+            "retry counter exceeded",
+            "RETRY_EXC_ERR",
+            "RETRY EXCEEDED ERROR",
+            "RNR_RETRY",
+            "WC_RESP_TIMEOUT",
+        ),
         (
             r"(?P<reason>[Tt]ransport retry (?:count|counter) exceeded|retry counter exceeded"
-            r"|\w*RETRY_EXC_ERR)(?: on (?P<device>[\w:/.-]+))?"
+            r"|\w*RETRY_EXC_ERR|RETRY EXCEEDED ERROR|WC_RESP_TIMEOUT\w*)(?: on (?P<device>[\w:/.-]+))?"
         ),
         on_job,
     ),
@@ -182,10 +262,17 @@ _NETWORK = (
             "ORTE was unable to reliably",
             "lost communication with",
             "oob_tcp",
+            "daemon has unexpectedly failed",
+            "unable to complete a TCP connection",
+            "failed to TCP connect to a peer",
+            "unable to reach each other",
+            "PMIX ERROR",
+            "PMIx",
         ),
         (
-            rf"(?:btl_tcp\S*|oob_tcp\S*|ORTE|PRTE).*?(?P<reason>{_NET_REASONS}|lost communication.*"
-            rf"|unable to reliably start.*)"
+            rf"(?:btl_tcp\S*|oob_tcp\S*|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{_NET_REASONS}|lost communication.*"
+            rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
+            rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach each other.*)"
         ),
         on_job,
     ),
@@ -206,4 +293,83 @@ _NETWORK = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_NCCL, *_NETWORK)
+_MPI = (
+    Pattern(
+        "network:timeout",
+        ("client socket has", "endezvous", "TCPStore", "c10d store", "gloo connect", "connectFullMesh"),
+        (
+            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*|RendezvousConnectionError.*"
+            r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:precondition",
+        (
+            "not enough slots available",
+            "no allocated resources for the application",
+            "already filled",
+            "unable to find the specified executable",
+            "could not access",
+            "binding more processes than",
+            "attempt to run as root",
+            "server socket has failed to",
+            "ddress already in use",
+            "EADDRINUSE",
+            "launch the specified application",
+            "No such file or directory: 'mpirun",
+            "mapping policy",
+        ),
+        (
+            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are allocated"
+            r".*already filled.*|unable to find the specified executable.*|unable to launch the specified application.*"
+            r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
+            r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "limit:memory_lock",
+        ("locked memory", "memlock", "ulimit -l"),
+        r"(?P<reason>.*(?:allocate some locked memory|max locked memory|ulimit -l|locked memory limit).*)",
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "network:timeout",
+        ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
+        (
+            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics \(openib\) BTL"
+            r" failed to initialize.*)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "job:failed",
+        (
+            "non-zero exit code",
+            "BAD TERMINATION",
+            "Fatal error in ",
+            "on node ",
+            "non-zero status",
+            "Abort(",
+        ),
+        (
+            r"(?P<reason>process returned\s+a non-zero exit code.*|exited with non-zero status.*|BAD TERMINATION OF ONE OF.*"
+            r"|Fatal error in P?MPI_\w+.*|Abort\(\d+\) on node \d+.*)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "job:killed",
+        ("KILLED BY SIGNAL", "received signal", "Signal: "),
+        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) ?\((?P<signal2>\d+)\))",
+        on_job,
+        joins=6,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_NCCL, *_NCCL_SETUP, *_NETWORK, *_MPI)

@@ -1,6 +1,7 @@
 """What CUDA and its libraries say through a program: errors of the runtime, the driver API, cuBLAS, cuDNN.
 
-Known: CUDA 9 to 13 as PyTorch, TensorFlow, JAX, NCCL and plain programs print it.
+Known: CUDA 9 to 13 as PyTorch, TensorFlow, JAX, NCCL and plain programs print it. Numbers and names: the enumerations
+`cudaError` and `CUresult` of the CUDA documentation.
 """
 
 from __future__ import annotations
@@ -9,36 +10,80 @@ import re
 
 from tools.parsers._patterns import Fields, Pattern, on_job
 
-_CUDA_ECC = re.compile(r"(?i)\bECC error|cudaErrorECCUncorrectable|CUDA_ERROR_ECC")
-_CUDA_CODES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (_CUDA_ECC, "cuda:ecc"),
-    (re.compile(r"(?i)out of memory|cudaErrorMemoryAllocation"), "cuda:oom"),
+_CODES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?i)\bECC error|cudaErrorECCUncorrectable|CUDA_ERROR_ECC"), "cuda:ecc"),
+    (re.compile(r"(?i)out of memory|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"), "cuda:oom"),
     (re.compile(r"(?i)no CUDA-capable device|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE"), "cuda:no_device"),
     (
         re.compile(
-            r"(?i)driver version is insufficient|forward compatibility was attempted"
-            r"|driver / cuda driver|CUDA_ERROR_COMPAT|cudaErrorInsufficientDriver|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"
+            r"(?i)driver version is insufficient|forward compatibility was attempted|driver / cuda driver|CUDA_ERROR_COMPAT"
+            r"|cudaErrorInsufficientDriver|SYSTEM_DRIVER_MISMATCH|SystemDriverMismatch|system has unsupported display driver"
         ),
         "cuda:driver_insufficient",
     ),
     (re.compile(r"(?i)system not yet initialized|CUDA_ERROR_SYSTEM_NOT_READY|cudaErrorSystemNotReady"), "fabric:down"),
-    (re.compile(r"(?i)GPU is lost|device lost|CUDA_ERROR_DEVICE_UNAVAILABLE.*lost"), "gpu:lost"),
+    (re.compile(r"(?i)GPU is lost|device lost|DEVICE_UNAVAILABLE.*lost"), "gpu:lost"),
+    (re.compile(r"(?i)uncorrectable NVLink|NVLINK_UNCORRECTABLE|NvlinkUncorrectable"), "cuda:nvlink"),
+    (re.compile(r"(?i)busy or unavailable|cudaErrorDevicesUnavailable|CUDA_ERROR_DEVICE_UNAVAILABLE"), "cuda:busy"),
+    (re.compile(r"(?i)no kernel image|NO_BINARY_FOR_GPU|NoKernelImageForDevice"), "cuda:no_kernel_image"),
+    (
+        re.compile(r"(?i)invalid device ordinal|cudaErrorInvalidDevice\b|CUDA_ERROR_INVALID_DEVICE"),
+        "cuda:invalid_device",
+    ),
+    (re.compile(r"(?i)OS call failed|OPERATING_SYSTEM|ErrorOperatingSystem"), "cuda:os_error"),
+    (re.compile(r"(?i)operation not supported|NOT_SUPPORTED|ErrorNotSupported"), "cuda:not_supported"),
+    (
+        re.compile(
+            r"(?i)unknown error|CUDA_ERROR_UNKNOWN|cudaErrorUnknown|initialization error|ErrorInitializationError"
+        ),
+        "cuda:unknown",
+    ),
 )
+_NUMBERS = {
+    2: "cuda:oom",
+    3: "cuda:unknown",
+    35: "cuda:driver_insufficient",
+    46: "cuda:busy",
+    100: "cuda:no_device",
+    101: "cuda:invalid_device",
+    209: "cuda:no_kernel_image",
+    214: "cuda:ecc",
+    220: "cuda:nvlink",
+    304: "cuda:os_error",
+    801: "cuda:not_supported",
+    802: "fabric:down",
+    803: "cuda:driver_insufficient",
+    804: "cuda:driver_insufficient",
+    999: "cuda:unknown",
+}
 
 
-def _refine_cuda(fields: Fields) -> Fields | None:
+def _refine(fields: Fields) -> Fields | None:
     error = fields.get("error", "")
-    code = next((code for expression, code in _CUDA_CODES if expression.search(error)), "cuda:error")
-    return None if error.startswith(("(", "cudaSuccess")) and "err" not in error.lower() else {**fields, "code": code}
+    if error.startswith(("(", "cudaSuccess")) and "err" not in error.lower():
+        return None
+    number = fields.get("number", "")
+    told = _NUMBERS.get(int(number)) if number.isdigit() else None
+    code = told or next((code for expression, code in _CODES if expression.search(error)), "cuda:error")
+    return {**fields, "code": code}
 
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
-        "cuda:error",
-        ("unhandled cuda error", "ncclUnhandledCudaError", "Cuda failure"),
-        r"(?P<error>Cuda failure (?:\d+ )?'[^']*'|unhandled cuda error|ncclUnhandledCudaError)",
+        "nccl:nvls_failed",
+        ("NVLS", "nvls.cc"),
+        (
+            r"NCCL WARN .*?(?P<reason>.*(?:bind|allocate|create|map|[Aa]lloc).{0,40}(?:NVLS|[Mm]ulticast).*|.*NVLS.{0,60}(?:failed"
+            r"|error).*)|nvls\.cc:\d+ NCCL WARN (?P<reason2>(?:Cuda|CUDA) failure.*)"
+        ),
         on_job,
-        refine=_refine_cuda,
+    ),
+    Pattern(
+        "",
+        ("unhandled cuda error", "ncclUnhandledCudaError", "Cuda failure"),
+        r"(?P<error>Cuda failure (?:(?P<number>\d+) )?'[^']*'|unhandled cuda error|ncclUnhandledCudaError)",
+        on_job,
+        refine=_refine,
     ),
     Pattern(
         "cuda:oom",
@@ -51,13 +96,29 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        ("CUDA error", "CUDA runtime error", "CUDA driver error", "cudaError", "CUDA_ERROR_", "CUDA failure"),
+        ("cudaGetDeviceCount", "NumCudaDevices", "CUDA initialization", "CUDA driver initialization failed"),
+        r"(?:Error (?P<number>\d+): ?|CUDA initialization: )(?P<error>(?!Unexpected).+)|(?P<error2>CUDA driver initialization failed.*)",
+        on_job,
+        refine=lambda f: _refine({**f, "error": f.get("error") or f.get("error2", "")}),
+        joins=2,
+    ),
+    Pattern(
+        "",
         (
-            r"(?:CUDA (?:runtime |driver |Runtime |Driver )?(?:error|failure)(?: ?\(?"
+            "CUDA error",
+            "CUDA runtime error",
+            "CUDA driver error",
+            "cudaError",
+            "CUDA_ERROR_",
+            "CUDA failure",
+            "CUDA Error",
+        ),
+        (
+            r"(?:CUDA (?:runtime |driver |Runtime |Driver )?(?:[Ee]rror|failure)(?: ?\(?(?:code )?"
             r"(?P<number>\d+)\)?)?:? (?:in .*?: )?|(?=\b(?:cudaError[A-Z]|CUDA_ERROR_)))(?P<error>.+)"
         ),
         on_job,
-        refine=_refine_cuda,
+        refine=_refine,
     ),
     Pattern("cuda:ecc", ("ncorrectable ECC error",), r"(?P<error>uncorrectable ECC error(?: encountered)?)", on_job),
     Pattern(
@@ -68,18 +129,32 @@ PATTERNS: tuple[Pattern, ...] = (
             "unspecified launch failure",
             "misaligned address",
             "illegal instruction was",
+            "the launch timed out",
         ),
         (
             r"(?P<error>an illegal memory access was encountered|device-side assert triggered"
-            r"|unspecified launch failure|misaligned address|an illegal instruction was encountered)"
+            r"|unspecified launch failure|misaligned address|an illegal instruction was encountered"
+            r"|the launch timed out and was terminated)"
         ),
         on_job,
     ),
     Pattern(
-        "cuda:no_device",
-        ("No CUDA GPUs are available", "no CUDA-capable device", "Torch not compiled with CUDA", "CUDA unknown error"),
-        r"(?P<error>No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error)",
+        "",
+        (
+            "No CUDA GPUs are available",
+            "no CUDA-capable device",
+            "CUDA unknown error",
+            "all CUDA-capable devices are busy",
+            "invalid device ordinal",
+            "no kernel image is available",
+            "system not yet initialized",
+        ),
+        (
+            r"(?P<error>No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error|all CUDA-capable "
+            r"devices are busy or unavailable|invalid device ordinal|no kernel image is available.*|system not yet initialized)"
+        ),
         on_job,
+        refine=lambda f: {**f, "code": "cuda:no_device"} if f["error"].startswith("No CUDA GPUs") else _refine(f),
     ),
     Pattern(
         "cuda:driver_insufficient",
@@ -87,17 +162,19 @@ PATTERNS: tuple[Pattern, ...] = (
             "driver version is insufficient",
             "NVIDIA driver on your system is too old",
             "orward compatibility was attempted",
+            "kernel version 4",
+            "does not match DSO version",
         ),
         (
             r"(?P<error>CUDA driver version is insufficient.*|The NVIDIA driver on your system is too "
-            r"old.*|forward compatibility was attempted.*)"
+            r"old.*|forward compatibility was attempted.*|kernel version .* does not match DSO version.*)"
         ),
         on_job,
     ),
     Pattern(
         "cuda:error",
-        ("CUBLAS_STATUS_", "CUDNN_STATUS_", "CUSOLVER_STATUS_"),
-        r"(?P<error>(?:CUBLAS|CUDNN|CUSOLVER)_STATUS_(?!SUCCESS)\w+)",
+        ("CUBLAS_STATUS_", "CUDNN_STATUS_", "CUSOLVER_STATUS_", "CUFFT_", "CUSPARSE_STATUS_"),
+        r"(?P<error>(?:CUBLAS|CUDNN|CUSOLVER|CUSPARSE)_STATUS_(?!SUCCESS)\w+|CUFFT_(?!SUCCESS)[A-Z_]+)",
         on_job,
     ),
 )

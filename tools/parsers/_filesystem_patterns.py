@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import re
 
-from tools.parsers._patterns import Pattern, on_node
+from tools.parsers._patterns import Fields, Pattern, on_node
+
+_NO_SPACE = re.compile(r"error -28\b|errno=-28\b|[Nn]o space")
+"""ENOSPC: a full file system, not a broken one."""
+
+
+def _refine_full(fields: Fields) -> Fields | None:
+    return {**fields, "code": "limit:disk_space" if _NO_SPACE.search(fields["reason"]) else "fs:error"}
+
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -86,15 +94,16 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
-        "fs:error",
+        "",
         ("BTRFS",),
         (
-            r"BTRFS:? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
+            r"BTRFS(?!.*(?:errs: wr 0, rd 0, flush 0, corrupt 0, gen 0|read error corrected)):? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
             r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: (?!wr 0, rd 0, flush 0, "
             r"corrupt 0, gen 0).*|(?!bdev ).*(?:errno=-\d+|corrupt(?!ion detected: 0)|failed(?! to load)|error|csum "
             r"(?:failed|mismatch|hole)|parent transid|Transaction aborted|bad tree|mismatch|unable to).*))"
         ),
         on_node,
+        refine=_refine_full,
     ),
     Pattern(
         "fs:error",

@@ -185,7 +185,51 @@ _LIMITS = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_PROCESSORS, *_LIMITS)
+_MORE = (
+    Pattern(
+        "cpu:power_limited",
+        ("ower limit notification",),
+        r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) power limit notification.*)",
+        on_node,
+    ),
+    Pattern(
+        "cpu:thermal",
+        ("emperature reached", "thermal_zone", "ritical temperature"),
+        r"(?P<reason>thermal thermal_zone\d+: .*(?:critical|hot) temperature.*|ACPI: .*[Cc]ritical temperature.*)",
+        on_node,
+    ),
+    Pattern(
+        "kernel:nmi",
+        ("NMI received for unknown reason", "NMI: IOCK error", "Dazed and confused"),
+        r"(?P<reason>NMI received for unknown reason \w+.*|NMI: IOCK error.*)",
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "segfault:process",
+        ("dumped core",),
+        r"systemd-coredump\S*: (?:.*?)Process (?P<pid>\d+) \((?P<process>[^)]*)\) of user \d+ dumped core",
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "limit:shared_memory",
+        ("out of shared memory", "unable to open shared memory object", "of shared memory"),
+        r"(?P<reason>.*workers? (?:are|is) out of shared memory.*|unable to (?:open|mmap|resize) .*shared memory.*)",
+        on_node,
+    ),
+    Pattern(
+        "clock:wrong",
+        ("System clock wrong by", "time reset", "Rewound credential", "xpired credential", "lock skew", "clock offset"),
+        (
+            r"(?P<reason>System clock wrong by (?P<seconds>-?[\d.]+) seconds.*|time reset (?P<seconds2>[+-][\d.]+) s"
+            r"|(?:Rewound|Expired) credential.*|[Cc]lock skew (?:detected|too).*)"
+        ),
+        on_node,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_PROCESSORS, *_LIMITS, *_MORE)
 
 STACK_LINE = re.compile(
     r"^\s*(?:Call Trace:|Call trace:|</?(?:TASK|IRQ|NMI|EOE|#\w+)>|Modules linked in:"

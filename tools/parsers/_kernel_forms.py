@@ -57,6 +57,7 @@ ANY_HEAD = re.compile(
         r"|\d+,\d+,\d+,[^;\n]*;|1 \d{4}-\d\d-|\d{10}\.\d{3,9} "
         r"|[a-z0-9]+ *:[a-z]+ *: "
         r"|(?:-|[A-Z][A-Z0-9_]+) \d{9,10} \d{4}\.\d\d\.\d\d "
+        r"|\d{1,9} [\w.-]+ [\w.]+ [\w.-]+ \d{9,10} [01] "
         r"|\[[IWEF]\d{4} \d\d:|[\w.-]+:\d+:\d+ \[\d+\]|-- "
         r")"
     ).encode()
@@ -295,10 +296,16 @@ def _read_ras(match: re.Match[str], rest: str) -> Head:
     if tail is None:
         text = re.sub(r"^\d{4}-\d\d-\d\d-[\d.]+ \S+ ", "", rest)
         return Head(text, moment=moment, node=match["node"], writer="unknown", tag="ras")
-    inner = _TAGGED.match(tail["rest"].replace(f"{match['node']}/{match['node']}", match["node"], 1))
+    inner = _TAGGED.match(re.sub(r"^(?:\S+[/@])", "", tail["rest"], count=1))
     if inner is None:
         return Head(tail["rest"], moment=moment, node=match["node"])
     return _tagged(match["node"], inner["tag"], inner["text"], moment)
+
+
+def _read_event_table(match: re.Match[str], rest: str) -> Head:
+    # The event table of LANL's clusters: id, node, component, state, Unix time, flag, text.
+    text = f"{match['component']} {match['state']}: {rest}"
+    return Head(text, moment=Moment("utc", float(match["seconds"])), node=match["node"], writer="unknown", tag="ras")
 
 
 _Reader = Callable[[re.Match[str], str], Head]
@@ -306,6 +313,7 @@ _DMESG = r"^\[ *(?P<seconds>\d+\.\d+)(?: <[^>]*>)?\](?:\[ *[CT]\d+\])?:? ?"
 _HUMAN = rf"^\[(?:(?P<month>{_MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^\]]*\d)\] ?"
 _RFC5424 = rf"^<(?P<priority>\d{{1,3}})>1 (?:{_ISO}|-) (?P<host>\S+) (?P<app>\S+) \S+ \S+ (?:-|\[.*?[^\\]\](?= |$)) ?"
 _RAS = r"^(?:-|[A-Z][A-Z0-9_]+) (?P<seconds>\d{9,10}) \d{4}\.\d\d\.\d\d (?P<node>\S+) "
+_EVENT_TABLE = r"^\d{1,9} (?P<node>[\w.-]+) (?P<component>[\w.]+) (?P<state>[\w.-]+) (?P<seconds>\d{9,10}) [01] "
 _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     ("dmesg", re.compile(_DMESG), _read_seconds),
     ("dmesg -T", re.compile(_CTIME), _read_ctime),
@@ -316,6 +324,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     ("rfc3164", re.compile(rf"^(?:{_WEEKDAY} )?{_LOCAL} "), _read_rfc3164),
     ("unix", re.compile(r"^(?P<seconds>\d{10}\.\d{3,9}) "), _read_unix),
     ("ras", re.compile(_RAS), _read_ras),
+    ("event table", re.compile(_EVENT_TABLE), _read_event_table),
 )
 
 

@@ -17,11 +17,13 @@ NEAR_LINES = 12
 """libata prints the taskfile in some eight lines, then sd its sense data (seen in the order of libata-eh.c and sd.c)."""
 MAX_SIGHTINGS = 50_000
 """Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
-NAME_LITERALS = (": [sd", "scsi host", "ATA max ")
+NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")
 """One of them stands in every line that tells a name."""
 _SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
 _SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
 _ATA_PORT = re.compile(r"\bata(?P<port>\d+): [SP]ATA max ")
+_NVME = re.compile(r"\bnvme (?P<disk>nvme\d+): (?:pci function (?P<address>[0-9a-f:.]+))?")
+_BUS_ADDRESS = re.compile(r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 _PORT_NAME = re.compile(r"^ata(?P<port>\d+)(?:\.\d+)?$")
 _UNNAMED: Mapping[str, str] = {"lustre": "lustre", "nfs": "nfs"}
 
@@ -42,14 +44,21 @@ class DiskNames:
         if (match := _SD.search(text)) is not None:
             self._by_address[node, match["address"]] = match["disk"]
             self._by_host[node, int(match["host"])].add(match["disk"])
-            if len(self._lines) < MAX_SIGHTINGS:
-                self._lines.append(number)
-                self._seen.append((node, match["disk"]))
+            self._see(node, number, match["disk"])
+        elif (match := _NVME.search(text)) is not None:
+            self._see(node, number, match["disk"])
+            if match["address"]:
+                self._by_address[node, match["address"]] = match["disk"]
         elif (match := _SCSI_HOST.search(text)) is not None:
             self._free_hosts[node].append(int(match["host"]))
         elif (match := _ATA_PORT.search(text)) is not None and self._free_hosts[node]:
             # An adapter's SCSI hosts are announced first, then its ports in the same order.
             self._host_of_port[node, int(match["port"])] = self._free_hosts[node].pop(0)
+
+    def _see(self, node: str, number: int, disk: str) -> None:
+        if len(self._lines) < MAX_SIGHTINGS:
+            self._lines.append(number)
+            self._seen.append((node, disk))
 
     def resolve(self, entity: Entity, number: int) -> Entity:
         """Name the disk of an address or port as the log does; what it does not tell stays as it is."""
@@ -58,6 +67,8 @@ class DiskNames:
         disk = self._by_address.get((entity.node, entity.name))
         if disk is None and (port := _PORT_NAME.match(entity.name)) is not None:
             disk = self._disk_of_port(entity.node, int(port["port"]), number)
+        elif disk is None and _BUS_ADDRESS.match(entity.name):
+            disk = _only(self._near(entity.node, number, "nvme"))
         return replace(entity, name=disk) if disk else entity
 
     def _disk_of_port(self, node: str, port: int, number: int) -> str | None:
@@ -66,13 +77,13 @@ class DiskNames:
             return _only(self._by_host.get((node, told), ()))
         # libata numbers ports from one and SCSI hosts from zero: the same order, where no other adapter came between.
         counted = _only(self._by_host.get((node, port - 1), ()))
-        near = _only(self._near(node, number))
+        near = _only(self._near(node, number, "sd"))
         return (counted or near) if not (counted and near) or counted == near else None
 
-    def _near(self, node: str, number: int) -> set[str]:
+    def _near(self, node: str, number: int, kind: str) -> set[str]:
         first = bisect_left(self._lines, number - NEAR_LINES)
         last = bisect_left(self._lines, number + NEAR_LINES + 1)
-        return {disk for host, disk in self._seen[first:last] if host == node}
+        return {disk for host, disk in self._seen[first:last] if host == node and disk.startswith(kind)}
 
 
 def _only(names: Iterable[str]) -> str | None:

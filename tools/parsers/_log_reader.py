@@ -105,7 +105,12 @@ APPLICATION_PATTERNS: tuple[Pattern, ...] = (
 """What programs and services write; tried after the kernel's."""
 _NAMING = (
     Pattern("naming", _nvidia_patterns.SUBJECT_LITERALS, r"NVRM: (?:GPU at|GPU Board|The NVIDIA)", on_node),
-    Pattern("naming", NAME_LITERALS, r"\b(?:sd|scsi) [\d:]+: \[sd|\bscsi ?host\d|\bata\d+: [SP]ATA max ", on_node),
+    Pattern(
+        "naming",
+        NAME_LITERALS,
+        r"\b(?:sd|scsi) [\d:]+: \[sd|\bscsi ?host\d|\bata\d+: [SP]ATA max |nvme\d+: pci function",
+        on_node,
+    ),
 )
 """Lines that make no event and tell names that the events of other lines need."""
 _UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)

@@ -49,7 +49,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("EDAC",),
         (
             r"EDAC (?:[\w-]+ )?(?P<controller>MC\d+): (?:(?P<errors>\d+) )?(?P<kind>CE|UE)\b(?: "
-            r"(?P<what>.*?error))?(?: on (?P<dimm>[^(]+?))?(?: \(.*| ?$|, .*| page.*)"
+            r"(?P<what>.*?error))?(?: on (?P<dimm>[^(]+?))?(?: \(.*| ?$|, .*| page.*| ERROR_ADDRESS.*| on .*)"
         ),
         on_node,
         refine=_refine_edac,
@@ -195,6 +195,83 @@ PATTERNS: tuple[Pattern, ...] = (
         "oom:alloc_failure",
         ("page allocation failure",),
         r"(?P<process>\S+): page allocation failure.*?order:(?P<order>\d+)",
+        on_node,
+    ),
+    Pattern(
+        "",
+        ("_STATUS[",),
+        r"\[Hardware Error\]: .*?MC(?P<bank>\d+)_STATUS\[(?P<flags>[^\]]*)\]: (?P<status>0x[0-9a-fA-F]+)",
+        on_node,
+        refine=lambda f: _refine_machine_check({**f, "status": f["status"].removeprefix("0x")}),
+        joins=6,
+    ),
+    Pattern(
+        "mce:",
+        ("Error (node", "Ext. Error Code", "DRAM ECC error", "cache level:"),
+        r"\[Hardware Error\]: (?P<error_type>MC\d+ Error.*|.*Ext\. Error Code.*|.*DRAM ECC error.*|cache level:.*)",
+        on_node,
+        joins=12,
+        attaches=True,
+    ),
+    Pattern(
+        "",
+        ("MCGSTATUS", "mcgstatus"),
+        r"STATUS (?P<status>[0-9a-fA-F]{8,16}) MCGSTATUS|status= ?(?P<status2>[0-9a-fA-F]{8,16}).*mcgstatus",
+        on_node,
+        refine=lambda f: _refine_machine_check({**f, "status": f.get("status") or f.get("status2", "0")}),
+        joins=3,
+    ),
+    Pattern(
+        "",
+        ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "ffline"),
+        (
+            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed threshold.*"
+            r"|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w* (?:pfn|page):? ?(?P<page>0x\w+).*)"
+        ),
+        on_node,
+        refine=lambda f: {**f, "code": "mce:uncorrected" if f.get("kind") == "Uncorrected" else "mce:corrected"},
+        joins=6,
+    ),
+    Pattern(
+        "edac:uncorrected",
+        (
+            "emory device status is critical",
+            "ulti-bit",
+            "ultibit",
+            "ncorrectable ECC",
+            "ncorrectable memory",
+            "emory failure",
+        ),
+        (
+            r"(?P<reason>[Mm]emory device status is critical.*|[Mm]ulti-?bit (?:ECC|memory).*|[Uu]ncorrectable (?:ECC|memory)"
+            r"(?! error encountered| error \(DBE\)).*)"
+        ),
+        on_node,
+        refine=lambda f: None if "NVRM" in f["reason"] or "GPU" in f["reason"] else f,
+    ),
+    Pattern(
+        "edac:corrected",
+        ("emory device status is non-critical", "ingle-bit ECC", "orrectable memory error", "orrectable ECC"),
+        (
+            r"(?P<reason>[Mm]emory device status is non-critical.*|(?<!\w)[Ss]ingle-bit ECC.*|(?<![Uu]n)(?<!\w)[Cc]orrectable "
+            r"(?:memory|ECC) error.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "oom:kill",
+        ("killed by the OOM killer", "LSF memory usage limit", "exceeded limit"),
+        (
+            r"(?:(?P<unit>[\w@.-]+\.(?:service|scope)): )?(?P<reason>A process of this unit has been killed by the OOM killer"
+            r"|TERM_MEMLIMIT: job killed.*|job killed: v?mem \S+ exceeded limit.*)"
+        ),
+        on_node,
+        joins=400,
+    ),
+    Pattern(
+        "oom:alloc_failure",
+        ("memory allocation deadlock", "TCP: out of memory"),
+        r"(?P<reason>possible memory allocation deadlock.*|TCP: out of memory.*)",
         on_node,
     ),
 )

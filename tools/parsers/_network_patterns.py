@@ -15,6 +15,10 @@ _VIRTUAL = re.compile(
     r"^(?:veth|docker|br-|virbr|cali|cni|flannel|lxc|lxd|vnet|tap|tun|lo\b|dummy|kube|nodelocal|vxlan|ovs|cilium|wg)"
 )
 _NETDEV = r"(?P<device>(?:eth|en|ib|bond|team|rdma|roce|p\d+p|em|wwan|hsn|gpu|mlx|ens|eno|enp)[\w.-]*)"
+_NO_COMPLAINT = re.compile(
+    r"(?i:error (?:recovery|reporting)|0 errors|no error|DDP package|flow control|ptp|hwmon|advance error|vlan|Direct firmware)"
+)
+"""Lines of a start that name trouble and mean none: optional features that a device or its firmware does not have."""
 _MLX5 = rf"mlx5_core (?P<pci>{BDF})(?: (?P<device>\w+))?: "
 
 
@@ -127,16 +131,134 @@ _NETWORK = (
         on_nic,
     ),
     Pattern(
+        "nic:link_up",
+        ("link becomes ready",),
+        rf"\b{_NETDEV}\b[:)]* *.{{0,60}}?(?P<reason>link becomes ready)",
+        on_nic,
+        refine=_refine_netdev,
+        joins=2,
+    ),
+    Pattern(
         "nic:driver",
-        ("transmit queue", "TX timeout", "tx timeout", "Tx Unit Hang", "TX hang", "Bad GSO", "bad gso"),
+        (
+            "transmit queue",
+            "TX timeout",
+            "tx timeout",
+            "tx_timeout",
+            "Unit Hang",
+            "TX hang",
+            "Tx hang",
+            "tx hang",
+            "Bad GSO",
+            "bad gso",
+            "ransmit timeout",
+            "transmit timed out",
+            "Malicious Driver Detection",
+            "TX driver issue",
+            "Keep alive watchdog",
+            "completed on time",
+        ),
         (
             rf"(?:NETDEV WATCHDOG: (?:CPU: \d+: )?(?P<watched>[\w.-]+) \((?P<driver>\w+)\)|"
             rf"(?P<driver2>[\w-]+) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?).*?(?P<reason>transmit queue "
-            rf"\d+ timed out|TX timeout.*|tx timeout.*|Tx Unit Hang|TX hang.*|[Bb]ad (?:GSO|gso).*)|"
-            rf"(?P<device3>\w+): (?P<reason3>[Bb]ad gso.*)"
+            rf"\d+ timed out|(?:TX|tx)[ _]time ?out.*|[TH]\w+ Unit Hang|(?i:tx hang).*|[Bb]ad (?:GSO|gso).*"
+            rf"|transmit timed out.*|Malicious Driver Detection.*|TX driver issue.*|Keep alive watchdog.*|Found a Tx that "
+            rf"wasn't completed on time.*)|(?P<device3>\w+): (?P<reason3>[Bb]ad gso.*|transmit timeout.*)"
         ),
         on_nic,
         refine=lambda f: _flatten(f, device=("watched", "device3"), driver=("driver2",), reason=("reason3",)),
+    ),
+    Pattern(
+        "nic:driver",
+        (
+            "EQEs on",
+            "recovered after timeout",
+            "CQ error on",
+            "ERR CQE",
+            "error cqe",
+            "sriov",
+            "SRIOV",
+            "SR-IOV",
+            "mlx5_",
+            "pci_enable_sriov",
+        ),
+        (
+            rf"{_MLX5}.*?(?P<reason>Recovered \d+ EQEs on.*|cmd\[\d+\]: .*recovered after timeout|CQ error on .*|(?i:err\w* cqe).*"
+            rf"|pci_enable_sriov failed.*|[Ff]ailed to (?:enable|create|alloc|allocate|destroy|modify|init|load|get|query|set).*"
+            rf"|.*[Ee]nable (?:SR-?IOV|sriov).*failed.*|.*(?:give_pages|reclaim\w*|alloc\w* command|mlx5_\w+).*(?:failed|err(?:or)? "
+            rf"?-?\d+|hung|timed? ?out).*)"
+        ),
+        on_nic,
+        joins=3,
+    ),
+    Pattern(
+        "nic:driver",
+        (
+            "reset requested",
+            "Rebuild failed",
+            "rebuild failed",
+            "resetting adapter",
+            "Reset adapter",
+            "initiating reset",
+            "reset failed",
+            "Reset attempt failed",
+            "Trigger reset",
+            "starting reset task",
+            "Abandoning msg",
+            "hwrm req_type",
+            "critical error",
+            "stop_block timed out",
+        ),
+        (
+            rf"(?P<driver>ena|bnxt_en|bnx2x|ice|iavf|i40e|i40evf|ixgbe|ixgbevf|igb|igc|e1000e?|tg3|sfc|cxgb4|qede|enic|nfp|ionic|"
+            rf"atlantic|hns3|gve|mana|hinic|efa|irdma) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>(?:PF|CORE|GLOB)?\w* ?"
+            rf"reset requested.*|.*[Rr]ebuild failed.*|.*resetting adapter.*|Reset adapter.*|initiating reset.*|.*[Rr]eset (?:attempt )?"
+            rf"failed.*|Trigger reset.*|.*starting reset task.*|Abandoning msg.*|hwrm req_type .* error.*|A[RS]Q \w* ?[Cc]ritical error.*"
+            rf"|\w*stop_block timed out.*)"
+        ),
+        on_nic,
+        joins=3,
+    ),
+    Pattern(
+        "nic:firmware",
+        (
+            "Firmware not responding",
+            "irmware error detected",
+            "VM Checksum Is Not Valid",
+            "VM checksum is not valid",
+            "LANai is not running",
+            "SRAM parity error",
+            "Local Catastrophic Error",
+            "eeprom check failed",
+            "EEPROM CheckSum Is Not Valid",
+            "Hardware Error",
+            "PCIe link lost",
+            "Adapter removed",
+        ),
+        (
+            rf"(?:(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI|KERNEL_IB.*?)(?P<reason>Firmware "
+            rf"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*|LANai is not "
+            rf"running.*|.*SRAM parity error.*|.*Local Catastrophic Error.*|eeprom check failed.*|PCIe link lost.*|Adapter removed.*)"
+        ),
+        on_nic,
+    ),
+    Pattern(
+        "nic:thermal",
+        ("over heated", "overheated", "Fan has stopped", "ver temperature", "verheat"),
+        (
+            rf"(?P<driver>ixgbe|igb|igc|i40e|ice|bnx2x|bnxt_en|cxgb4|sfc|qede|atlantic) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?"
+            rf"(?P<reason>.*over ?heat.*|Fan has stopped.*|.*[Oo]ver temperature.*)"
+        ),
+        on_nic,
+    ),
+    Pattern(
+        "nic:module_error",
+        ("unsupported SFP", "nsupported SFP", "Module not supported", "odule is not supported", "Unqualified module"),
+        (
+            rf"(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>.*(?i:unsupported sfp).*"
+            rf"|.*[Mm]odule (?:is )?not supported.*|.*[Uu]nqualified module.*)"
+        ),
+        on_nic,
     ),
     Pattern(
         "nic:firmware",
@@ -198,7 +320,6 @@ _NETWORK = (
         "nic:link_up",
         (
             "Gained carrier",
-            "link becomes ready",
             "definitely up",
             "Link up",
             "ink is up",
@@ -209,7 +330,7 @@ _NETWORK = (
         ),
         (
             rf"(?:{_AT}:? )?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Gained carrier|carrier: "
-            rf"link connected|link becomes ready|link status definitely up|(?:NIC )?[Ll]ink (?:is )?"
+            rf"link connected|link status definitely up|(?:NIC )?[Ll]ink (?:is )?"
             rf"(?i:up)))"
         ),
         on_nic,
@@ -217,4 +338,42 @@ _NETWORK = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_NETWORK,)
+_LAST = (
+    Pattern(
+        "nic:link_down",
+        ("PORT_DOWN", "PHYS_OFFLINE", "Link down reason", "link bounce", "logical state changed to"),
+        (
+            r"(?P<device>hfi1_\d+|opa\d+)\S*:? .*?(?P<reason>logical state changed to PORT_DOWN.*|physical state changed to "
+            r"PHYS_OFFLINE.*|Link down reason.*|link bounce.*)"
+        ),
+        on_nic,
+        joins=3,
+    ),
+    Pattern(
+        "nic:complaint",
+        (
+            "mlx5_core",
+            "mlx5_ib",
+            "mlx4_",
+            "bnxt_en",
+            "hfi1",
+            "irdma",
+            "ena ",
+            " ice ",
+            "ice 0",
+            "i40e",
+            "ixgbe",
+            "efa ",
+        ),
+        (
+            rf"(?P<driver>mlx5_core|mlx5_ib|mlx4_\w+|bnxt_en|bnxt_re|hfi1|irdma|ena|efa|ice|i40e|ixgbe) (?P<pci>{BDF})(?: "
+            rf"(?P<device>[\w-]+))?:? (?P<reason>.*\b(?:[Ff]ailed|FAILED|[Ff]ailure|[Ee]rror|ERROR|timed out|hung|[Uu]nable to|[Cc]an"
+            rf"not|abort(?:ed|ing)?)\b.*)"
+        ),
+        on_nic,
+        refine=lambda f: None if _NO_COMPLAINT.search(f["reason"]) else f,
+    ),
+)
+"""What every other line of an adapter's driver that names trouble is worth."""
+
+PATTERNS: tuple[Pattern, ...] = (*_NETWORK, *_LAST)

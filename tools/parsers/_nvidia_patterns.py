@@ -352,6 +352,34 @@ PATTERNS: tuple[Pattern, ...] = (
         on_gpu,
     ),
     Pattern(
+        "driver:firmware_missing",
+        ("irect firmware load for nvidia", "SP firmware image", "gsp_ga10x.bin", "gsp_tu10x.bin"),
+        (
+            rf"(?:nvidia (?P<pci>{BDF}): )?(?P<reason>Direct firmware load for nvidia/\S+ failed.*|.*GSP firmware image .*(?:not"
+            rf" found|failed|could not).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "driver:assertion",
+        ("nvCheckOkFailed", "nvCheckFailed", "Check failed: ", "bad register read"),
+        r"NVRM: .*?(?P<assertion>Check failed: .*|Possible bad register read.*)",
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "driver:probe_failed",
+        ("already bound to nouveau", "unable to enumerate", "request_mem_region failed"),
+        rf"(?:NVRM|nvidia).*?(?:(?P<pci>{BDF}).*?)?(?P<reason>already bound to nouveau|request_mem_region failed.*)",
+        on_node,
+    ),
+    Pattern(
+        "gpu:bar_invalid",
+        ("no space for [mem", "failed to assign [mem", "can't assign; no space", "no space for"),
+        rf"nvidia (?P<pci>{BDF}): (?P<reason>BAR \d+.*(?:no space for|failed to assign).*)",
+        on_gpu,
+    ),
+    Pattern(
         "driver:peermem", ("ERROR detected invalid context",), r"nvidia[-_]peermem.*detected invalid context", on_node
     ),
     Pattern(
@@ -368,9 +396,6 @@ PATTERNS: tuple[Pattern, ...] = (
             rf" ?out)|rpc.*?timeout|_kgspRpc\w+: .*)"
         ),
         on_gpu,
-    ),
-    Pattern(
-        "test:injected", ("EINJ: ", "mce-inject", "mce_inject", "einj"), r"EINJ: Error INJection|mce[-_]inject", on_node
     ),
 )
 

@@ -170,6 +170,28 @@ _PCI = (
         (r"\busb (?P<usb>[\w.-]+): (?P<reason>over-current \w+)|\bhub (?P<hub>\S+): " r"(?P<reason2>over-current.*)"),
         on_node,
     ),
+    Pattern(
+        "pci:serr",
+        ("PCI system error", "PCI SERR", "PCI parity error"),
+        r"NMI: (?P<reason>PCI system error \(SERR\).*|PCI SERR.*)|(?P<reason2>PCI parity error.*)",
+        on_node,
+    ),
+    Pattern(
+        "pci:iommu_fault",
+        ("fault addr", "IO_PAGE_FAULT", "INVALID_DEVICE_REQUEST"),
+        (
+            rf"(?:DMAR: .*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)|AMD-Vi: Event logged \[(?P<reason2>"
+            rf"IO_PAGE_FAULT|INVALID_DEVICE_REQUEST)[ \w]*device=(?P<pci2>{BDF}).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "",
+        ("unknown header type 7f", "rev ff)", "config space inaccessible", "device inaccessible"),
+        (rf"{_DRIVER}.*?(?P<reason>unknown header type 7f.*|.*\(rev ff\).*|.*(?:config space|device) inaccessible.*)"),
+        on_pci,
+        refine=lambda f: {**f, "code": "nvme:removed" if f["driver"] == "nvme" else "pci:config_unreadable"},
+    ),
     Pattern("usb:disconnect", ("USB disconnect",), r"\busb (?P<usb>[\w.-]+): USB disconnect", on_node),
 )
 

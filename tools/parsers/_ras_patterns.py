@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from tools.parsers._patterns import Fields, Pattern, on_job, on_node, on_storage
+from tools.parsers._patterns import Fields, Pattern, on_job, on_nic, on_node, on_storage
 
 _NET_REASONS = (
     r"Connection refused|No route to host|Connection timed out|Network is unreachable"
@@ -119,5 +119,61 @@ PATTERNS: tuple[Pattern, ...] = (
         _RAS + r"(?P<reason>.*)",
         on_node,
         refine=lambda f: _refine_ras(f) if f["severity"] in ("FATAL", "FAILURE") else None,
+    ),
+    # LANL's event table: 'id node component state time flag text'; the head leaves 'component state: text'.
+    Pattern(
+        "fs:error",
+        ("domain panic",),
+        r"(?P<reason>ServerFileSystem domain panic.*)",
+        on_node,
+    ),
+    Pattern(
+        "shared_fs:error",
+        ("There is no server for", "clusterfilesystem"),
+        r"clusterfilesystem [\w.]+:? .*?(?P<reason>There is no server for .*|.*(?:unavailable|failed|not mounted|no server).*)",
+        on_storage,
+        constants={"server": "clusterfilesystem"},
+    ),
+    Pattern(
+        "limit:disk_space",
+        ("clusterfilesystem.full", "ServerFileSystem domain"),
+        r"clusterfilesystem [\w.]+:? .*?(?P<reason>.*domain \S+ is full.*)",
+        on_node,
+    ),
+    Pattern(
+        "nic:link_down",
+        ("failed network connection", "net.niff.down"),
+        r"(?P<reason>detected a failed network connection on network \S+ via interface (?P<device>\w+).*)",
+        on_nic,
+    ),
+    Pattern(
+        "nic:link_up",
+        ("available network connection",),
+        r"(?P<reason>detected an available network connection on network \S+ via interface (?P<device>\w+).*)",
+        on_nic,
+    ),
+    Pattern(
+        "network:link_error",
+        ("Link error on broadcast tree", "Linkerror event", "bcast-error", "Link error on"),
+        r"(?P<reason>Link ?error (?:on broadcast tree|on|event).*)",
+        on_node,
+    ),
+    Pattern(
+        "bmc:psu_failed",
+        ("psu failure", "PSU failure", "ower supply failure"),
+        r"(?P<reason>(?:psu|PSU|[Pp]ower supply) failure.*)",
+        on_node,
+    ),
+    Pattern(
+        "cpu:thermal",
+        ("exceeds warning threshold", "exceeds critical threshold"),
+        r"(?P<reason>[Tt]emperature \(?[^)]*\)? ?exceeds (?:warning|critical) threshold.*)",
+        on_node,
+    ),
+    Pattern(
+        "ras:unavailable",
+        ("is in the unavailable state",),
+        r"(?P<reason>Component \S+ is in the unavailable state.*)",
+        on_node,
     ),
 )

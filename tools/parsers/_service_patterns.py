@@ -29,6 +29,26 @@ _FABRIC = (
         on_node,
     ),
     Pattern(
+        "fabric:not_needed",
+        ("NV_WARN_NOTHING_TO_DO",),
+        r"(?P<reason>\S* ?\[?NV_WARN_NOTHING_TO_DO\]?)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "fabric:version_mismatch",
+        ("don't match with driver version", "doesn't match with driver version"),
+        r"(?i:fabric ?manager).*?(?P<reason>version \S+ do(?:n't|esn't) match with driver version \S+)",
+        on_node,
+    ),
+    Pattern(
+        "fabric:down",
+        ("nv-fabricmanager",),
+        r"(?P<reason>nv-fabricmanager .*failed! Exit code: \d+)",
+        on_node,
+        echoes=("fabric:not_needed", "fabric:down"),
+    ),
+    Pattern(
         "fabric:error",
         ("[ERROR] [tid", "[FATAL] [tid", "[CRITICAL] [tid"),
         r"\[(?P<level>ERROR|FATAL|CRITICAL)\] \[tid \d+\] (?!.*NV_WARN_NOTHING_TO_DO)(?P<reason>.*)",
@@ -41,11 +61,12 @@ _FABRIC = (
             r"\b(?P<unit>(?:nvidia|slurm|munge|dcgm|kubelet|containerd|docker|opensm"
             r"|nv-hostengine)[\w@-]*)\.service: (?P<reason>(?:Main process exited, code=(?:exited"
             r"|killed|dumped), status=(?!0/)\S+|Failed with result.*|Start request repeated too "
-            r"quickly.*|Unit entered failed state.*))"
+            r"quickly.*|Unit entered failed state.*|Control process exited, code=(?:exited|killed|dumped), status=(?!0/)\S+))"
         ),
         on_node,
         refine=_refine_unit,
         joins=4,
+        echoes=("fabric:not_needed",),
     ),
     Pattern(
         "service:failed",
@@ -54,6 +75,7 @@ _FABRIC = (
         on_node,
         refine=_refine_unit,
         joins=4,
+        echoes=("fabric:not_needed",),
     ),
 )
 
@@ -101,10 +123,31 @@ _SLURM = (
         on_job,
     ),
     Pattern(
+        "slurm:unkillable",
+        ("NOT ENDING WITH SIGNALS", "ill task failed"),
+        r"(?P<reason>JOB NOT ENDING WITH SIGNALS|[Kk]ill task failed)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "slurm:node_down",
+        ("on failed node", "due to failure of node", "DUE TO NODE FAILURE", "NODE_FAIL", "node failure"),
+        (
+            r"(?P<reason>(?:[Kk]illing|[Rr]equeu\w*)(?: job)? (?:JobId=)?(?P<job>\d+).*(?:on failed node|due to failure of node) "
+            r"(?P<nodes>\S+)|CANCELLED AT \S+ DUE TO NODE FAILURE.*|\bNODE_FAIL\b)"
+        ),
+        on_node,
+        refine=lambda f: _refine_node({**f, "nodes": f.get("nodes", "").rstrip(",.")}) if f.get("nodes") else f,
+    ),
+    Pattern(
+        "slurm:config_differs",
+        ("different slurm.conf", "low real_memory", "low socket", "invalid Gres", "low gres", "Invalid Protocol"),
+        r"(?P<reason>appears to have a different slurm\.conf.*|has low (?:real_memory|socket\S*|gres\S*).*|invalid Gres.*)",
+        on_node,
+    ),
+    Pattern(
         "slurm:error",
         (
-            "NOT ENDING WITH SIGNALS",
-            "Kill task failed",
             "rolog error",
             "rolog failed",
             "Prolog hung",
@@ -112,14 +155,17 @@ _SLURM = (
             "low real_memory",
             "fatal: ",
             "Unable to register",
-            "invalid Gres",
-            "low socket",
+            "nable to contact slurm controller",
+            "Munge decode failed",
+            "ealthCheck",
+            "ealth check",
         ),
         (
-            r"(?P<reason>(?:STEPD TERMINATED.*)?JOB NOT ENDING WITH SIGNALS|[Kk]ill task failed|"
+            r"(?P<reason>"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|hung).*|launch failed requeued.*|has low "
             r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|Unable to "
-            r"register.*)"
+            r"register.*|[Uu]nable to contact slurm controller.*|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: "
+            r"Unable to contact.*|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
         ),
         on_node,
     ),

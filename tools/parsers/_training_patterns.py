@@ -37,10 +37,15 @@ PATTERNS: tuple[Pattern, ...] = (
             "NaN in",
             "found NaN",
             "Found NaN",
+            "oss: nan",
+            "oss: NaN",
+            "oss nan",
+            "oss=nan",
+            "oss': nan",
         ),
         (
             r"(?P<reason>[Ll]oss is (?i:nan).*|grad(?:ient)? norm is (?i:nan).*|[Ff]ound NaN.*|\bNaN "
-            r"in (?:loss|grad).*)"
+            r"in (?:loss|grad).*|\b\w*[Ll]oss'?[=: ]+(?i:nan)\b)"
         ),
         on_job,
     ),
@@ -74,6 +79,24 @@ PATTERNS: tuple[Pattern, ...] = (
         "vllm:preempted",
         ("is preempted by PreemptionMode",),
         r"(?P<reason>is preempted by PreemptionMode\.\w+.*)",
+        on_job,
+    ),
+    Pattern(
+        "job:killed",
+        ("DataLoader worker",),
+        r"DataLoader worker \(pid\(?s?\)? ?(?P<pid>\d+).*?\) (?P<reason>is killed by signal: [\w ]+|exited unexpectedly.*)",
+        on_job,
+    ),
+    Pattern(
+        "job:cancelled",
+        ("TERM_RUNLIMIT", "walltime", "TERM_OWNER"),
+        r"(?P<reason>TERM_RUNLIMIT: job killed.*|TERM_OWNER: job killed.*|job killed: walltime \S+ exceeded limit.*)",
+        on_job,
+    ),
+    Pattern(
+        "vllm:unavailable",
+        ("Service Unavailable", 'HTTP/1.1" 503', 'HTTP/1.1" 500'),
+        r"(?P<reason>HTTP/\S+\" (?P<status>50[0-4]) [\w ]+)",
         on_job,
     ),
     Pattern(
