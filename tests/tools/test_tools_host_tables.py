@@ -84,7 +84,26 @@ JobID           JobName  Partition      State ExitCode
 4711.0            train             CANCELLED      0:9
 4712              train        gpu  COMPLETED      0:0
 """
+SINFO = """\
+PARTITION AVAIL  TIMELIMIT  NODES  STATE NODELIST
+gpu*         up   infinite      1  down* gpu17
+gpu*         up   infinite     30    mix gpu[18-47]
+"""
+WRAPPED = """\
+Filesystem           1K-blocks      Used Available Use% Mounted on
+/dev/mapper/vg_scratch-lv_scratch
+                     976762584 976762584         0 100% /scratch
+"""
+HUMAN = """\
+               total        used        free      shared  buff/cache   available
+Mem:           503Gi       501Gi       412Mi        12Gi       1.2Gi       600Mi
+"""
+ONE_LINE = "NodeName=gpu17 Arch=x86_64 CPUTot=96 State=DOWN+DRAIN Weight=1 Reason=gres/gpu count too low [root@2025-03-02T04:10:11]\n"
 FORMS = [
+    (slurm_tables, SINFO, ["slurm:node_down"]),
+    (slurm_tables, ONE_LINE, ["slurm:gpu_missing"]),
+    (host_state, WRAPPED, ["limit:disk_space"]),
+    (host_state, HUMAN, ["memory:low"]),
     (host_state, DF.format(used="102400000 0", use=100), ["limit:disk_space"]),
     (host_state, DF.format(used="50000000 52400000", use=49), []),
     (host_state, FREE.format(used="1043000000", available="3000000"), ["memory:low"]),

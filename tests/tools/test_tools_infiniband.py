@@ -102,6 +102,10 @@ def told(text):
         (ibstat(UP, ("Active", "LinkUp", 200, "InfiniBand"), UP), [("nic:link_degraded", "mlx5_1/1")]),
         (IBSTATUS, [("nic:link_down", "mlx5_0/1")]),
         (RDMA, [("nic:link_down", "mlx5_1/1")]),
+        (
+            "mlx5_0 port 1 ==> ib0 (Up)\nmlx5_1 port 1 ==> ib1 (Down)\nmlx5_2 port 1 ==> ens2 (Down)\n",
+            [("nic:link_down", "mlx5_1/1"), ("nic:port_down", "mlx5_2/1")],
+        ),
         (LINKINFO, [("nic:link_degraded", "mlx5_1/1")]),
         ("Physical state: LinkUp\nPhysical state: Polling\nPhysical state: LinkUp\n", [("nic:link_down", "port 2")]),
     ],

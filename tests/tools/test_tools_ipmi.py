@@ -47,6 +47,39 @@ PLUGIN = (
     "IPMI Status: Critical [2 system event log (SEL) entries present - details: (PSU A = Critical, Power Supply, "
     "Power Supply Failure detected), (Lid = Critical, Physical Security, General Chassis Intrusion)] | 'T'=41.00\n"
 )
+VERBOSE = """\
+SEL Record ID          : 0004
+ Record Type           : 02
+ Timestamp             : 03/02/2025 04:10:11
+ Generator ID          : 0020
+ EvM Revision          : 04
+ Sensor Type           : Memory
+ Sensor Number         : 87
+ Event Type            : Sensor-specific Discrete
+ Event Direction       : Assertion Event
+ Event Data            : a1ff01
+ Description           : Uncorrectable ECC
+"""
+RACADM = """\
+Record:      3
+Date/Time:   03/02/2025 04:10:11
+Source:      system
+Severity:    Critical
+Description: Power supply redundancy is lost.
+-------------------------------------------------------------------------------
+Record:      4
+Date/Time:   03/02/2025 04:11:11
+Source:      system
+Severity:    Ok
+Description: The power supplies are redundant.
+"""
+CHASSIS = """\
+System Power         : on
+Power Overload       : false
+Main Power Fault     : false
+Drive Fault          : false
+Cooling/Fan Fault    : true
+"""
 WELL = """\
    1 | 01/07/2025 | 00:15:20 | System Firmware Progress #0x06 | Memory initialization | Asserted
    2 | 01/07/2025 | 00:16:20 | Power Supply #0x51 | Presence detected | Asserted
@@ -96,6 +129,9 @@ def test_event_log_of_freeipmi():
         (SENSORS, ["bmc:temperature_critical", "bmc:psu_failed"]),
         (SDR, ["bmc:fan_failed", "bmc:temperature_critical", "bmc:psu_input_lost"]),
         (SENSOR_TABLE, ["bmc:voltage_critical", "bmc:psu_failed"]),
+        (VERBOSE, ["bmc:memory_ecc_uncorrected"]),
+        (RACADM, ["bmc:psu_redundancy_lost"]),
+        (CHASSIS, ["bmc:fan_failed"]),
         (PLUGIN, ["bmc:psu_failed", "bmc:intrusion"]),
         (WELL, []),
         ("IPMI Status: OK | 'Temp'=41.00\n", []),
@@ -128,7 +164,7 @@ def test_other_tables_are_left_alone(text):
     assert ipmi.recognise(text.splitlines()) == 0.0
 
 
-@pytest.mark.parametrize("whole", [SEL, FREEIPMI_SEL, SENSORS, SDR, SENSOR_TABLE, PLUGIN])
+@pytest.mark.parametrize("whole", [SEL, FREEIPMI_SEL, SENSORS, SDR, SENSOR_TABLE, PLUGIN, VERBOSE, RACADM])
 @given(data=st.data())
 def test_any_truncation_is_read_without_a_crash(whole, data):
     start = data.draw(st.integers(0, len(whole)))

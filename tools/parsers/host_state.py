@@ -43,6 +43,16 @@ _EDAC = Lazy(r"^(?P<where>mc\d+(?:: \S+)*): (?:(?P<dimm>\S+): )?(?P<count>\d+) (
 _EDAC_OK = Lazy(r"^edac-util: (?:No errors to report|EDAC drivers are loaded)")
 _NVME = Lazy(r"^(?:Node\s+(?:Generic\s+)?SN\s+Model|/dev/nvme\d+n\d+\s)")
 
+LOW_SHARE = 0.01
+"""Available memory below this share of all is nearly none (a guess)."""
+_SIZES = {"K": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4}
+
+
+def _read_size(cell: str) -> float | None:
+    number = parse_number(cell)
+    factor = next((size for letter, size in _SIZES.items() if letter in cell.upper()), 1.0)
+    return None if number is None else number * factor
+
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a head line that only one of these programs prints, else the share of its rows."""
@@ -70,12 +80,19 @@ class _Host:
         self.sheet = Sheet(document, DOMAIN)
         self.node = self.sheet.make_node()
         self.in_df = self.in_top = False
+        self.lone_device = ""
 
     def read_df(self, line: Line) -> bool:
         if _DF_HEAD.match(line.text):
             self.in_df = True
             return True
-        match = _DF_ROW.match(line.text) if self.in_df else None
+        if self.in_df and line.text[:1] == "/" and len(line.text.split()) == 1:
+            # Old df breaks the line after a long device name.
+            self.lone_device = line.text.strip()
+            return True
+        text = f"{self.lone_device} {line.text.strip()}" if self.lone_device and line.text[:1] == " " else line.text
+        self.lone_device = ""
+        match = _DF_ROW.match(text) if self.in_df else None
         if match is None:
             return False
         is_real = not any(_FULL_OK.search(text or "") for text in (match["fs"], match["type"], match["mount"]))
@@ -86,11 +103,10 @@ class _Host:
     def read_memory(self, line: Line) -> bool:
         row = _FREE_ROW.match(line.text)
         if row is not None:
-            numbers = [parse_number(cell) for cell in row["cells"].split()]
+            numbers = [_read_size(cell) for cell in row["cells"].split()]
             if row["what"] == "Mem" and len(numbers) >= 6 and numbers[0] and numbers[5] is not None:
                 share = numbers[5] / numbers[0]
-                has_unit = any(cell[-1:].isalpha() for cell in row["cells"].split())
-                if share < 0.01 and not has_unit:
+                if share < LOW_SHARE:
                     self.sheet.add(line, self.node, "memory:low", {"available_ratio": f"{share:.4f}"})
             return True
         if _TOP.match(line.text) or _FREE_HEAD.match(line.text) or _VMSTAT.match(line.text):

@@ -1,8 +1,8 @@
 """Reads ports and counters of InfiniBand and RoCE adapters.
 
 Knows `ibstat`, `ibstatus`, `iblinkinfo`, `ibqueryerrors` and `perfquery` of infiniband-diags 1.6 to rdma-core 50,
-`ibv_devinfo`, `rdma link` of iproute2 5 and 6, `mlxlink` of MFT 4, and sysfs counters as `grep . …` prints them. Parts
-of such texts are read too: two ports' ``Physical state`` lines are two ports.
+`ibv_devinfo`, `ibdev2netdev`, `rdma link` of iproute2 5 and 6, `mlxlink` of MFT 4, and sysfs counters as
+`grep . …` prints them. Parts of such texts are read too: two ports' ``Physical state`` lines are two ports.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _RDMA = Lazy(
     r"^\s*(?:link |\d+/\d+: )(?P<name>[\w.-]+)/(?P<port>\d+):? .*?state (?P<state>\w+) physical_state (?P<phys>\w+)"
     r"(?: netdev (?P<netdev>\S+))?"
 )
+_NETDEV = Lazy(r"^\s*(?P<name>[\w.-]+) port (?P<port>\d+) ==> (?P<netdev>\S+) \((?P<state>Up|Down)\)")
 _LINK = Lazy(
     r"^\s*(?:0x[0-9a-f]+\s+)?(?P<lid>\d+)\s+(?P<port>\d+)\s*\[.{0,4}\]\s*==\(\s*"
     r"(?:(?P<width>\d+X)\s+(?P<speed>[\d.]+) Gbps\s+)?"
@@ -76,8 +77,8 @@ _DOWN = frozenset({"down", "port_down", "polling", "poll", "sleep", "physical li
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a line that only these tools print, else the share of their keys."""
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
-    heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _SYSFS)
-    if any(head.match(text) for text in kept for head in heads[:5]) or any(_SYSFS.search(text) for text in kept):
+    heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _NETDEV)
+    if any(head.match(text) for text in kept for head in heads) or any(_SYSFS.search(text) for text in kept):
         return 0.95
     device = any((found := _DEVICE.match(text)) and not found["sect"] for text in kept)
     keys = [found["key"].lower() for text in kept if (found := _FIELD.match(text))]
@@ -135,9 +136,13 @@ class _Fabric:
         return self.port
 
     def read_rdma(self, line: Line) -> bool:
-        match = _RDMA.match(line.text)
+        match, brief = _RDMA.match(line.text), _NETDEV.match(line.text)
+        if brief is not None:
+            port = self._open(brief["port"], brief["name"])
+            port.kind = "infiniband" if brief["netdev"].startswith("ib") else "ethernet"
+            self._settle(port, line, "active" if brief["state"] == "Up" else "down", "")
         if match is None:
-            return False
+            return brief is not None
         port = self._open(match["port"], match["name"])
         netdev = match["netdev"] or ""
         port.kind = "infiniband" if netdev.startswith("ib") or not netdev else "ethernet"

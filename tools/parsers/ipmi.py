@@ -1,7 +1,8 @@
 """Reads what a BMC says, as `ipmitool` 1.8 (`sel list`, `sel elist`, `sdr`, `sensor`, `-c`) and FreeIPMI 1.x print it.
 
 FreeIPMI: `ipmi-sel` and `ipmi-sensors`, tables and `--comma-separated-output`. Also the one line of the Nagios plug-in
-`check_ipmi_sensor` 3. Dates with and without time zone, records from before the clock was set, identifiers in
+`check_ipmi_sensor` 3, records of several lines (`ipmitool sel list -v`, `racadm getsel`) and `ipmitool chassis status`.
+Dates with and without time zone, records from before the clock was set, identifiers in
 hexadecimal, a host name before each row. A deasserted record ends the asserted one of the same sensor.
 """
 
@@ -60,6 +61,24 @@ _PLUGIN_ITEM = Lazy(
     r"(?P<name>[\w #./+-]{1,60}) = (?P<state>Critical|Warning)"
     r"(?:, (?P<type>[^,()\[\]]{1,60}), (?P<event>[^()\[\]]{1,120})| \('?(?P<alone>[^()]{1,120}?)'?\))"
 )
+_FIELD = Lazy(
+    r"^\s*(?P<key>SEL Record ID|Record ID|Record|Record Type|Timestamp|Date/Time|Source|Severity|Sensor Type|"
+    r"Sensor Number|"
+    r"Sensor Name|Event Type|Event Direction|Event Data|Event Interpretation|Generator ID|EvM Revision|Description)"
+    r"\s*:\s*(?P<value>.*?)\s*$"
+)
+_OWN_FIELDS = ("SEL Record ID", "Event Direction", "EvM Revision", "Sensor Type")
+_CHASSIS = Lazy(
+    r"^(?P<key>System Power|Power Overload|Power Interlock|Main Power Fault|Power Control Fault|Power Restore Policy|"
+    r"Last Power Event|Chassis Intrusion|Front-Panel Lockout|Drive Fault|Cooling/Fan Fault|Sleep Button.*?|"
+    r"Diag Button.*?|"
+    r"Reset Button.*?|Power Button.*?)\s*: (?P<value>.*?)\s*$"
+)
+_CHASSIS_FAULTS = {
+    "power overload": "bmc:power_fault", "main power fault": "bmc:power_fault",
+    "power control fault": "bmc:power_fault",
+    "drive fault": "bmc:drive_fault", "cooling/fan fault": "bmc:fan_failed", "chassis intrusion": "bmc:intrusion",
+}  # fmt: skip
 _KNOWN = Lazy(
     r"^\s*(?:SEL has no entries|.*\bipmitool\b.*|.*\bipmi-(?:sel|sensors)\b.*|Sensor ID\s+:.*)$|OEM record|\| OEM "
 )
@@ -80,6 +99,11 @@ def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: the plug-in's line, a header of FreeIPMI, else the share of rows that a BMC tool writes."""
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
     joined = "\n".join(kept)
+    fields = {found["key"] for text in kept if (found := _FIELD.match(text))}
+    if len(fields) >= 4 and (fields & set(_OWN_FIELDS) or {"Record", "Severity", "Description"} <= fields):
+        return 0.95
+    if sum(bool(_CHASSIS.match(text)) for text in kept) >= 3:
+        return 0.95
     if "|" not in joined and "," not in joined:
         return 0.0
     if _PLUGIN.search(joined) or any(_HEADER.match(text) for text in kept):
@@ -91,7 +115,8 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read every record; the trouble that stands becomes events, what was taken back is kept as ended."""
     log = _Log(document)
-    parsed = log.sheet.read(log.read_plugin, log.read_row, log.read_other)
+    parsed = log.sheet.read(log.read_plugin, log.read_row, log.read_field, log.read_chassis, log.read_other)
+    log.close_record()
     return Parsed(replace(parsed.facts, events=tuple(log.settle())), parsed.unread)
 
 
@@ -102,6 +127,7 @@ class _Log:
         self.sheet = Sheet(document, DOMAIN)
         self.ended: set[int] = set()
         self.open: dict[tuple[str, str, str], list[int]] = {}
+        self.record: dict[str, tuple[str, Line]] = {}
 
     def read_row(self, line: Line) -> bool:
         record = _read_record(line.text)
@@ -117,6 +143,35 @@ class _Log:
             event = match["event"] or match["alone"] or ""
             self._note(line, _Record(match["name"].strip(), match["type"] or "", event))
         return True
+
+    def read_field(self, line: Line) -> bool:
+        match = _FIELD.match(line.text)
+        if match is None:
+            return False
+        if match["key"] in self.record:
+            self.close_record()
+        self.record[match["key"]] = (match["value"], line)
+        return True
+
+    def close_record(self) -> None:
+        """Read the record whose lines have come together."""
+        told = {key: value for key, (value, _) in self.record.items()}
+        if "Description" in self.record and told.get("Severity", "").lower() not in ("ok", "normal", "informational"):
+            text, line = self.record["Description"]
+            kind = told.get("Sensor Type", "") or text
+            name = told.get("Sensor Name", "") or told.get("Sensor Number", "")
+            words = told.get("Timestamp", told.get("Date/Time", "")).split(maxsplit=1)
+            moment = _read_moment(words[0], words[1]) if len(words) > 1 else Moment()
+            ends = told.get("Event Direction", "").lower().startswith("deassert")
+            self._note(line, _Record(name, kind, text, moment, ends))
+        self.record = {}
+
+    def read_chassis(self, line: Line) -> bool:
+        match = _CHASSIS.match(line.text)
+        code = _CHASSIS_FAULTS.get(match["key"].lower()) if match is not None else None
+        if match is not None and code is not None and match["value"].lower() in ("true", "active"):
+            self.sheet.add(line, self.sheet.make_node(), code, {"sensor": match["key"]})
+        return match is not None
 
     def read_other(self, line: Line) -> bool:
         return bool(_HEADER.match(line.text) or _KNOWN.search(line.text))

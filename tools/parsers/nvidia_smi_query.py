@@ -31,7 +31,8 @@ _KNOWN = re.compile(
     r"(?:HW|SW) (?:Thermal |Power )?\w+|(?:Unc|C)orrectable Error|(?:Single|Double) Bit ECC|Pending Page Retirement|"
     r"GPU (?:Shutdown|Slowdown|Max Operating|Target|T\.Limit) Temp|Memory Current Temp|GPU Recovery Action|"
     r"Applications Clocks Setting|Sync Boost|Display Clock Setting|Replays Since Reset|Replay Number Rollovers|"
-    r"SRAM Threshold Exceeded|Performance State|Ecc Mode|Retired Page)\s*(?::|$)|==+NVSMI LOG==+"
+    r"SRAM Threshold Exceeded|Performance State|Ecc Mode|Retired Page|Fabric|CliqueId|ClusterUUID)"
+    r"\s*(?::|$)|^\s+State\s+: (?:In Progress|Completed|Not Started)|==+NVSMI LOG==+"
 )
 _ATTACHED = re.compile(r"^\s*Attached GPUs\s*:\s*(?P<count>\d+)")
 _TIME = re.compile(r"^\s*Timestamp\s*:\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")

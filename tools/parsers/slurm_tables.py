@@ -23,10 +23,11 @@ _REASON_ROW = Lazy(
 )
 _NODE = Lazy(r"^\s*NodeName=(?P<node>\S+)")
 _STATE = Lazy(r"\bState=(?P<state>[A-Z_+*$@~#!%^-]+)")
-_REASON = Lazy(r"^\s*Reason=(?P<reason>.*?)(?: \[(?P<who>[^\]@]*)@(?P<stamp>[^\]]*)\])?\s*$")
+_REASON = Lazy(r"^(?:.*\s)?Reason=(?P<reason>.*?)(?: \[(?P<who>[^\]@]*)@(?P<stamp>[^\]]*)\])?\s*$")
 _PAIRS = Lazy(r"^\s+[A-Z]\w+=")
 _SACCT = Lazy(r"^\s*JobID(?:\s+|\|)(?:\S+(?:\s+|\|))*?State\b")
 _SINFO = Lazy(r"^(?:NODELIST\s+NODES\s+PARTITION\s+STATE|PARTITION\s+AVAIL\s+TIMELIMIT\s+NODES\s+STATE)")
+_BAD_STATE = Lazy(r"^(?:down|drain(?:ed|ing)?|drng|fail(?:ing)?)[*~#$@%^!-]*$")
 _PLANNED = Lazy(
     r"maint|planned|upgrade|reserv|reboot(?:ing)? (?:for|asap)|patch|scheduled|burn-?in|decommission|test(?:ing)?\b"
 )
@@ -67,6 +68,7 @@ class _Table:
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
         self.mode = ""
+        self.by_partition = False
         self.columns: list[str] = []
         self.node = self.state = self.reason = ""
         self.line: Line | None = None
@@ -76,12 +78,21 @@ class _Table:
             self.mode = "reasons"
         elif _SINFO.match(line.text):
             self.mode = "sinfo"
+            self.by_partition = line.text.startswith("PARTITION")
         elif _SACCT.match(line.text):
             self.mode = "jobs"
             self.columns = line.text.replace("|", " ").split()
         else:
-            return self.mode == "sinfo" and not _NODE.match(line.text)
+            return self.mode == "sinfo" and not _NODE.match(line.text) and self._read_partition(line)
         return True
+
+    def _read_partition(self, line: Line) -> bool:
+        cells = line.text.split()
+        state = next((cell for cell in cells if _BAD_STATE.match(cell)), "")
+        place = cells[-1] if self.by_partition else cells[0]
+        for node in list(expand_hostlist(place))[:64] if state and len(cells) >= 4 else []:
+            self._tell(line, node, "", state)
+        return len(cells) >= 4
 
     def read_node(self, line: Line) -> bool:
         node, state, reason = _NODE.match(line.text), _STATE.search(line.text), _REASON.match(line.text)
