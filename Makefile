@@ -9,7 +9,7 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 SYNC := $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all-pythons check bench lock docs clean
+.PHONY: help setup demo test test-postgres test-all-pythons check bench lock docs clean
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -33,6 +33,14 @@ demo: setup  ## Show the main job in three acts, in under five minutes
 
 test: setup  ## Run every test that needs no GPU and no network, with coverage
 	$(PYTEST) --cov --cov-report=term
+
+test-postgres: setup  ## Run the tests of the store on a PostgreSQL server that they start themselves
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; \
+	  else echo "no PostgreSQL server is installed. Next: sudo apt-get install postgresql" >&2; exit 2; fi; }
+	@$(SYNC) --extra postgres || UV_SYSTEM_CERTS=1 $(SYNC) --extra postgres
+	DAYTWO_TEST_POSTGRES=required $(PYTEST) tests/agent/test_agent_history_store.py
 
 test-all-pythons: setup  ## Run the tests on 3.11 and 3.12, each where it is to be had
 	@for version in 3.11 3.12; do \
