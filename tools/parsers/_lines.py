@@ -22,7 +22,9 @@ PROMPT = re.compile(
 """A shell prompt and what was typed: ``root@host:~# iostat -x 1``, ``$ dmesg``; also ``# nvidia-smi``."""
 _LOOSE_PROMPT = re.compile(
     r"^\s*\S{1,40}\s?[#$%>]\s+(?:sudo\s+)?(?:nvidia-smi|iostat|dmesg|journalctl|smartctl|nvme|xl|xe|xm|virsh|lsblk|"
-    r"dmsetup|cat|tail|head|less|grep|df|ls|free|uptime|hostname|ibstat|ethtool|ip|sinfo|squeue|scontrol|date)\b"
+    r"dmsetup|cat|tail|head|less|grep|df|ls|free|uptime|hostname|ibstat|ethtool|ip|sinfo|squeue|scontrol|date|"
+    r"ipmitool|ipmi-sel|ipmi-sensors|dcgmi|ibstatus|ibqueryerrors|iblinkinfo|perfquery|rdma|lspci|systemctl|chronyc|mdadm|"
+    r"sensors|sacct|gpustat|vmstat|top|sar|pidstat|iotop|xentop|docker)\b"
 )
 _CUT = re.compile(
     r"^\W*(?:\[?\s*(?:\.{3,}|…)\s*\]?|<snip>|\[snip\]|-{3,}\s*(?:snip|cut|truncated).*)\W*$", re.IGNORECASE
