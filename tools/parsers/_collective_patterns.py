@@ -173,7 +173,8 @@ _NCCL_SETUP = (
             "network plugin",
         ),
         (
-            r"NCCL WARN.*?(?P<reason>[Nn]o socket interface found.*|No interface found.*|No usable listening interface.*"
+            r"NCCL WARN.*?(?P<reason>[Nn]o socket interface found.*|No interface found.*|No usable listening "
+            r"interface.*"
             r"|NET/IB ?: No device found.*|.*network \S+(?: \S+)? not found.*)"
         ),
         on_job,
@@ -189,7 +190,8 @@ _NCCL_SETUP = (
             "both on CUDA device",
         ),
         (
-            r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*|.*NCCL version"
+            r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*|.*NCCL "
+            r"version"
             r" mismatch.*)"
         ),
         on_job,
@@ -203,14 +205,16 @@ _NCCL_SETUP = (
     Pattern(
         "nccl:system_error",
         ("[Proxy Service", "Failed to execute operation", "Call to "),
-        r"NCCL WARN.*?(?P<reason>Failed to execute operation.*|Call to \w+ failed.*|Call to \w+ returned.*|.*Proxy.*(?:failed|error).*)",
+        r"NCCL WARN.*?(?P<reason>Failed to execute operation.*|Call to \w+ failed.*|Call to \w+ returned.*"
+        r"|.*Proxy.*(?:failed|error).*)",
         on_job,
     ),
     Pattern(
         "nccl:remote_error",
         ("NCCL WARN", "gloo/transport"),
         (
-            r"NCCL WARN.*?(?P<reason>.*(?:peer.*(?:dead|closed|died)|processes dead|ranks? missing).*)|gloo/transport\S+ "
+            r"NCCL WARN.*?(?P<reason>.*(?:peer.*(?:dead|closed|died)|processes dead|ranks? missing).*)"
+            r"|gloo/transport\S+ "
             r"(?P<reason2>.*(?:[Cc]onnection (?:reset|closed) by.*|Broken pipe.*))"
         ),
         on_job,
@@ -219,7 +223,8 @@ _NCCL_SETUP = (
         "nccl:complaint",
         ("NCCL WARN",),
         (
-            r"NCCL WARN (?!.*(?:NCCL_\w+ (?:set|is)|[Dd]eprecat|ignor|not supported|MTU|[Ff]allback|falling back))(?P<reason>.*"
+            r"NCCL WARN (?!.*(?:NCCL_\w+ (?:set|is)|[Dd]eprecat|ignor|not supported|MTU|[Ff]allback|falling "
+            r"back))(?P<reason>.*"
             r"(?:[Ff]ail|[Ee]rror|timed? ?out|[Cc]ould not|[Uu]nable|[Aa]bort|[Cc]annot|[Ii]nvalid).*)"
         ),
         on_job,
@@ -272,7 +277,8 @@ _NETWORK = (
         (
             rf"(?:btl_tcp\S*|oob_tcp\S*|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{_NET_REASONS}|lost communication.*"
             rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
-            rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach each other.*)"
+            rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach "
+            rf"each other.*)"
         ),
         on_job,
     ),
@@ -298,7 +304,8 @@ _MPI = (
         "network:timeout",
         ("client socket has", "endezvous", "TCPStore", "c10d store", "gloo connect", "connectFullMesh"),
         (
-            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*|RendezvousConnectionError.*"
+            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
+            r"|RendezvousConnectionError.*"
             r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
         ),
         on_job,
@@ -321,7 +328,8 @@ _MPI = (
             "mapping policy",
         ),
         (
-            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are allocated"
+            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are "
+            r"allocated"
             r".*already filled.*|unable to find the specified executable.*|unable to launch the specified application.*"
             r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
             r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
@@ -340,7 +348,8 @@ _MPI = (
         "network:timeout",
         ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
         (
-            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics \(openib\) BTL"
+            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics "
+            r"\(openib\) BTL"
             r" failed to initialize.*)"
         ),
         on_job,
@@ -357,7 +366,8 @@ _MPI = (
             "Abort(",
         ),
         (
-            r"(?P<reason>process returned\s+a non-zero exit code.*|exited with non-zero status.*|BAD TERMINATION OF ONE OF.*"
+            r"(?P<reason>process returned\s+a non-zero exit code.*|exited with non-zero status.*|BAD TERMINATION OF "
+            r"ONE OF.*"
             r"|Fatal error in P?MPI_\w+.*|Abort\(\d+\) on node \d+.*)"
         ),
         on_job,
@@ -366,7 +376,8 @@ _MPI = (
     Pattern(
         "job:killed",
         ("KILLED BY SIGNAL", "received signal", "Signal: "),
-        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) ?\((?P<signal2>\d+)\))",
+        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) "
+        r"?\((?P<signal2>\d+)\))",
         on_job,
         joins=6,
     ),

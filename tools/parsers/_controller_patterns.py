@@ -52,7 +52,8 @@ PATTERNS: tuple[Pattern, ...] = (
         _ADAPTER
         + (
             r"(?P<reason>fault_state\([^)]*\)|.*in (?:FAULT|fault) ?state.*|[Cc]ontroller (?:lockup|is offline|offline"
-            r"|died).*|[Aa]dapter reset.*|diag reset: FAILED|.*non-operational.*|attempting host reset.*|host reset: FAILED"
+            r"|died).*|[Aa]dapter reset.*|diag reset: FAILED|.*non-operational.*|attempting host reset.*|host reset: "
+            r"FAILED"
             r"|.*BLINK LED.*|controller killed.*|(?:fusion |IOP |controller )?reset failed.*|.*SCSI hang.*"
             r"|pending commands remain.*)"
         ),
@@ -117,7 +118,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "connect to ",
         ),
         (
-            r"(?P<path>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed out.*"
+            r"(?P<path>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed "
+            r"out.*"
             r"|ping timeout of.*)|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*"
             r"|connect to \S+ failed.*)"
         ),
@@ -134,7 +136,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "Adapter aborted all",
         ),
         (
-            r"(?P<driver>qla\w+|lpfc|rport-\S+|bfa|fnic\w*|zfcp)\b.*?(?P<reason>LOOP DOWN detected.*|blocked FC remote port"
+            r"(?P<driver>qla\w+|lpfc|rport-\S+|bfa|fnic\w*|zfcp)\b.*?(?P<reason>LOOP DOWN detected.*|blocked FC remote "
+            r"port"
             r" time ?out.*|Link Down Event.*|LINK DOWN.*|Adapter aborted all.*)"
         ),
         on_node,
@@ -171,7 +174,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "limit:disk_space",
         ("out-of-data-space", "nvalidating snapshot", "eached low water mark"),
         (
-            r"device-mapper: (?P<reason>thin: .*out-of-data-space.*|snapshots: Invalidating snapshot: Unable to allocate"
+            r"device-mapper: (?P<reason>thin: .*out-of-data-space.*|snapshots: Invalidating snapshot: Unable to "
+            r"allocate"
             r" exception.*)"
         ),
         on_node,
@@ -180,7 +184,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "fs:error",
         ("device-mapper: ",),
         (
-            r"device-mapper: (?P<reason>(?:thin|space map \w+|btree\w*|block manager|cache\w*|raid|snapshots\w*): .*(?:failed"
+            r"device-mapper: (?P<reason>(?:thin|space map \w+|btree\w*|block manager|cache\w*|raid|snapshots\w*): "
+            r".*(?:failed"
             r"|error|corrupt|[Ii]nvalidating).*|verity.*(?:is corrupted|corruption).*)"
         ),
         on_node,

@@ -16,8 +16,10 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)no CUDA-capable device|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE"), "cuda:no_device"),
     (
         re.compile(
-            r"(?i)driver version is insufficient|forward compatibility was attempted|driver / cuda driver|CUDA_ERROR_COMPAT"
-            r"|cudaErrorInsufficientDriver|SYSTEM_DRIVER_MISMATCH|SystemDriverMismatch|system has unsupported display driver"
+            r"(?i)driver version is insufficient|forward compatibility was attempted|driver / cuda driver"
+            r"|CUDA_ERROR_COMPAT"
+            r"|cudaErrorInsufficientDriver|SYSTEM_DRIVER_MISMATCH|SystemDriverMismatch|system has unsupported display "
+            r"driver"
         ),
         "cuda:driver_insufficient",
     ),
@@ -73,7 +75,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "nccl:nvls_failed",
         ("NVLS", "nvls.cc"),
         (
-            r"NCCL WARN .*?(?P<reason>.*(?:bind|allocate|create|map|[Aa]lloc).{0,40}(?:NVLS|[Mm]ulticast).*|.*NVLS.{0,60}(?:failed"
+            r"NCCL WARN .*?(?P<reason>.*(?:bind|allocate|create|map|[Aa]lloc).{0,40}(?:NVLS|[Mm]ulticast).*"
+            r"|.*NVLS.{0,60}(?:failed"
             r"|error).*)|nvls\.cc:\d+ NCCL WARN (?P<reason2>(?:Cuda|CUDA) failure.*)"
         ),
         on_job,
@@ -97,7 +100,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "",
         ("cudaGetDeviceCount", "NumCudaDevices", "CUDA initialization", "CUDA driver initialization failed"),
-        r"(?:Error (?P<number>\d+): ?|CUDA initialization: )(?P<error>(?!Unexpected).+)|(?P<error2>CUDA driver initialization failed.*)",
+        r"(?:Error (?P<number>\d+): ?|CUDA initialization: )(?P<error>(?!Unexpected).+)|(?P<error2>CUDA driver "
+        r"initialization failed.*)",
         on_job,
         refine=lambda f: _refine({**f, "error": f.get("error") or f.get("error2", "")}),
         joins=2,
@@ -150,8 +154,10 @@ PATTERNS: tuple[Pattern, ...] = (
             "system not yet initialized",
         ),
         (
-            r"(?P<error>No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error|all CUDA-capable "
-            r"devices are busy or unavailable|invalid device ordinal|no kernel image is available.*|system not yet initialized)"
+            r"(?P<error>No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error|all "
+            r"CUDA-capable "
+            r"devices are busy or unavailable|invalid device ordinal|no kernel image is available.*|system not yet "
+            r"initialized)"
         ),
         on_job,
         refine=lambda f: {**f, "code": "cuda:no_device"} if f["error"].startswith("No CUDA GPUs") else _refine(f),

@@ -114,7 +114,8 @@ _NVME = (
         "",
         ("(sct 0x",),
         (
-            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w ]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) blocks, "
+            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w ]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) "
+            r"blocks, "
             r"(?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
         ),
         on_disk,
@@ -123,7 +124,8 @@ _NVME = (
     Pattern(
         "nvme:reset_failed",
         ("frozen state error detected", "Failed to get ANA log", "Aborting I/O", "failed to reset"),
-        r"nvme (?:(?P<pci>[0-9a-f:.]{7,13})|(?P<device>nvme\d+)): (?P<reason>frozen state error detected.*|failed to reset.*)",
+        r"nvme (?:(?P<pci>[0-9a-f:.]{7,13})|(?P<device>nvme\d+)): (?P<reason>frozen state error detected.*|failed to "
+        r"reset.*)",
         on_disk,
     ),
     Pattern(
@@ -260,37 +262,6 @@ _BLOCK = (
         r"\b(?P<device>ata\d+\.\d+): (?P<reason>disabled|disable device)$",
         on_disk,
     ),
-    Pattern(
-        "md:degraded",
-        ("Disk failure on ", "isk failure on", "kicking non-fresh", "Fail event"),
-        (
-            r"(?:md/?\S*?:?(?P<array>md\w+)?: )?(?P<reason>Disk failure on|kicking non-fresh|Fail "
-            r"event detected on md device) (?P<device>[\w/!-]+)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "md:degraded",
-        (" out of ",),
-        (
-            r"md/raid\w*:(?P<array>md\w+): (?:raid level \d+ )?active with (?P<active>\d+) out of "
-            r"(?P<members>\d+) (?:mirrors|devices)"
-        ),
-        on_node,
-        refine=lambda f: f if int(f["active"]) < int(f["members"]) else None,
-    ),
-    Pattern(
-        "md:degraded", ("DegradedArray event",), r"DegradedArray event detected on md device (?P<array>\S+)", on_node
-    ),
-    Pattern(
-        "multipath:path_failed",
-        ("ailing path", "remaining active paths: 0"),
-        (
-            r"(?P<device>\S+): (?:[Ff]ail(?:ing|ed) path (?P<path>\S+?)\.?$|remaining active paths: "
-            r"(?P<left>0))|device-mapper: multipath: .*Failing path (?P<path2>\S+?)\.?$"
-        ),
-        on_node,
-    ),
 )
 
 _MORE = (
@@ -298,7 +269,8 @@ _MORE = (
         "scsi:not_ready",
         ("Sense Key : Not Ready", "Logical unit not ready"),
         (
-            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>Sense Key ?: Not Ready|Logical unit not ready, "
+            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>Sense Key ?: Not Ready|Logical unit not "
+            r"ready, "
             r"(?:hard reset|cause not|initializing|manual).*)"
         ),
         on_disk,
@@ -327,7 +299,8 @@ _MORE = (
         "disk:pending_sectors",
         ("ending sectors", "ncorrectable sectors"),
         (
-            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<count>\d+) (?P<reason>(?:Currently unreadable \(pending\)"
+            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<count>\d+) (?P<reason>(?:Currently unreadable "
+            r"\(pending\)"
             r"|Offline uncorrectable) sectors)"
         ),
         on_disk,
@@ -350,18 +323,9 @@ _MORE = (
     Pattern(
         "scsi:timeout",
         ("lost interrupt", "softreset failed", "hardreset failed", "failed to IDENTIFY", "failed to read log page"),
-        r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed.*|failed to IDENTIFY.*)",
+        r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed.*|failed to "
+        r"IDENTIFY.*)",
         on_disk,
-    ),
-    Pattern(
-        "block:medium_error",
-        ("read error not correctable", "unrecoverable I/O", "unrecoverable block read", "Unrecovered read error"),
-        (
-            r"md\S*: (?:(?P<device>\w+): )?(?P<reason>read error not correctable(?: \(sector (?P<sector>\d+) on "
-            r"(?P<device2>\w+)\))?|unrecoverable (?:I/O|block).*)"
-        ),
-        on_disk,
-        refine=lambda f: {**f, "device": f.get("device2") or f.get("device", "")},
     ),
     Pattern(
         "block:io_error",
@@ -373,26 +337,12 @@ _MORE = (
             "whilst initialising",
         ),
         (
-            r"(?P<kind>md: super_written gets error.*|md/\S*: (?P<device>\w+): rescheduling sector \d+|(?:Read|Write)-error on "
+            r"(?P<kind>md: super_written gets error.*|md/\S*: (?P<device>\w+): rescheduling sector \d+|(?:Read"
+            r"|Write)-error on "
             r"swap-device.*|bcache: \S+ (?P<device2>\w+): IO error on .*)"
         ),
         on_disk,
         refine=lambda f: {**f, "device": f.get("device") or f.get("device2", "")},
-    ),
-    Pattern(
-        "md:degraded",
-        (
-            "dirty degraded array",
-            "not enough operational",
-            "FailSpare event",
-            "RebuildFailed",
-            "Cannot continue operation",
-        ),
-        (
-            r"(?:md/?\S*?:?(?P<array>md\w+)?: )?(?P<reason>cannot start dirty degraded array.*|not enough operational "
-            r"(?:devices|mirrors).*|FailSpare event.*|Cannot continue operation.*)"
-        ),
-        on_node,
     ),
 )
 

@@ -32,7 +32,8 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         (
             r"(?:(?P<type>EXT\d-fs|XFS|F2FS-fs|FAT-fs|bcachefs|BTRFS(?: \w{1,16})?)[ :]*\(?(?:device )?"
-            r"(?P<device>[\w.-]{1,32})\b.*?)?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly|[Ee]mergency read[ -]only"
+            r"(?P<device>[\w.-]{1,32})\b.*?)?(?:[Rr]emount(?:ing|ed) (?:filesystem )?read-only|forced readonly"
+            r"|[Ee]mergency read[ -]only"
             r"|[Rr]ead-only file system)"
         ),
         on_node,
@@ -97,7 +98,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("BTRFS",),
         (
-            r"BTRFS(?!.*(?:errs: wr 0, rd 0, flush 0, corrupt 0, gen 0|read error corrected)):? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
+            r"BTRFS(?!.*(?:errs: wr 0, rd 0, flush 0, corrupt 0, gen 0|read error corrected)):? ?(?P<level>error"
+            r"|critical|warning|info)? ?(?:error )?(?:\(device "
             r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: (?!wr 0, rd 0, flush 0, "
             r"corrupt 0, gen 0).*|(?!bdev ).*(?:errno=-\d+|corrupt(?!ion detected: 0)|failed(?! to load)|error|csum "
             r"(?:failed|mismatch|hole)|parent transid|Transaction aborted|bad tree|mismatch|unable to).*))"

@@ -12,16 +12,20 @@ MAX_LINES = 200
 """A longer text is a log with its own noise; only a short paste is there for the sake of what it says (a guess)."""
 ALARM_SHARE = 0.5
 _ALARM = re.compile(
-    r"(?i:(?<![\w=/.-])(?:errors?|err|fail(?:ed|s|ure|ures|ing)?|fatal|panic(?:ked)?|abort(?:ed|ing|s)?|time(?:d)?[ -]?out"
+    r"(?i:(?<![\w=/.-])(?:errors?|err|fail(?:ed|s|ure|ures|ing)?|fatal|panic(?:ked)?|abort(?:ed|ing|s)?|time(?:d)?[ "
+    r"-]?out"
     r"|corrupt(?:ed|ion)?|lost|degraded|critical|emerg(?:ency)?|unreachable|unrecoverable|uncorrectable|cannot|unable"
     r"|refused|exception|hung|stuck|dead|crash(?:ed)?|killed|bad|invalid|violation|inconsisten\w+)(?![\w=/-]|\.\w))"
 )
 _HARMLESS = re.compile(
-    r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting|ACPI (?:BIOS )?"
+    r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
+    r"|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
-    r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load|firmware:"
+    r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
+    r"|firmware:"
     r" failed to load|bad username|Connection (?:closed|reset) by (?:\w+ )*(?:user|[\d.]+ port)|correctable errors?: 0"
-    r"|error count since|errs: wr 0, rd 0|corrected error received|collector initialized|containment capabilities|\b(?:veth|docker|cali|cni)\w*: |watchdog.*enabled|timeouts? (?:set|is|of|=)|panic[ =]\d|crash ?kernel)"
+    r"|error count since|errs: wr 0, rd 0|corrected error received|collector initialized|containment capabilities"
+    r"|\b(?:veth|docker|cali|cni)\w*: |watchdog.*enabled|timeouts? (?:set|is|of|=)|panic[ =]\d|crash ?kernel)"
     r"|\bINFO\b|\binfo\b[ :>]|\bDEBUG\b|^\[?I\d{4} |<info>"
 )
 

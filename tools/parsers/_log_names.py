@@ -14,7 +14,8 @@ from dataclasses import replace
 from tools.types import Entity
 
 NEAR_LINES = 12
-"""libata prints the taskfile in some eight lines, then sd its sense data (seen in the order of libata-eh.c and sd.c)."""
+"""libata prints the taskfile in some eight lines, then sd its sense data (seen in the order of libata-eh.c and "
+"sd.c)."""
 MAX_SIGHTINGS = 50_000
 """Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
 NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")

@@ -31,8 +31,10 @@ _EXPRESSIONS = (
     rf"(?i:^\W*{_STEP}\W*\d+(?: ?(?:/|of) ?\d+)?\W*(?:finished|done|complete[d]?|started|begins?|ended|in \d.*)?\W*$)",
     rf"(?i:^\W*{_STEP}\W*\d+(?: ?(?:/|of) ?\d+)?\W+(?:finished|done|complete[d]?|start(?:ed|ing)?|ended)\b)",
     r"(?i:^\W*(?:end of )?(?:training|validation|evaluation|finetuning|fine-tuning|pretraining|pre-training|run|job)"
-    r"(?: (?:run|loop|step|phase|has|is|was|of \w+))* (?:finished|complete[d]?|done|start(?:ed|ing|s)?|resum\w+|end(?:ed|s)))",
-    r"(?i:^\W*(?:start(?:ed|ing)?|resum(?:ed|ing)|begin(?:ning)?|finish(?:ed|ing)) (?:\w+ )?(?:training|run|epoch|evaluation"
+    r"(?: (?:run|loop|step|phase|has|is|was|of \w+))* (?:finished|complete[d]?|done|start(?:ed|ing|s)?|resum\w+"
+    r"|end(?:ed|s)))",
+    r"(?i:^\W*(?:start(?:ed|ing)?|resum(?:ed|ing)|begin(?:ning)?|finish(?:ed|ing)) (?:\w+ )?(?:training|run|epoch"
+    r"|evaluation"
     r"|validation|job)\b)",
     # checkpoints
     r"(?i:\b(?:sav(?:ed|ing)|wrote|writing|load(?:ed|ing)|restor(?:ed|ing)|successfully saved|successfully loaded)\b"
@@ -45,12 +47,15 @@ _EXPRESSIONS = (
     r"|gradient accumulation steps)\b.{0,40}[:=] ?[\d.,]+)",
     r"^\s*(?:Train|Eval|Metrics?|Trainer) \w+/[\w/]+: ",
     # nccl-tests
-    r"^# (?:nThread|Using devices|\s*Rank +\d+|out-of-place|\s*size +count|Out of bounds values +: 0 OK|Avg bus bandwidth"
+    r"^# (?:nThread|Using devices|\s*Rank +\d+|out-of-place|\s*size +count|Out of bounds values +: 0 OK|Avg bus "
+    r"bandwidth"
     r"|Collective test (?:starting|concluded)|nccl-tests version)|^#\s+(?:\(B\)|size|Rank|out-of-place)",
-    r"^\s*\d+ +\d+ +(?:float|half|bfloat16|double|u?int\d+|fp8\w*) +(?:sum|prod|max|min|avg|none) +-?\d+ +[\d.]+ +[\d.]+",
+    r"^\s*\d+ +\d+ +(?:float|half|bfloat16|double|u?int\d+|fp8\w*) +(?:sum|prod|max|min|avg|none) +-?\d+ +[\d.]+ "
+    r"+[\d.]+",
     # servers that answer
     r"^INFO: +(?:[\d.:]+ - \"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE) \S+ HTTP/\S+\" [23]\d\d|Started server process"
-    r"|Waiting for application|Application (?:startup|shutdown) complete|Uvicorn running|Shutting down|Finished server)",
+    r"|Waiting for application|Application (?:startup|shutdown) complete|Uvicorn running|Shutting down|Finished "
+    r"server)",
 )
 PROGRESS_LINE = re.compile("|".join(f"(?:{expression})" for expression in _EXPRESSIONS))
 _MAX_CHARACTERS = 1000

@@ -225,7 +225,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "ffline"),
         (
-            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed threshold.*"
+            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed "
+            r"threshold.*"
             r"|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w* (?:pfn|page):? ?(?P<page>0x\w+).*)"
         ),
         on_node,
@@ -243,7 +244,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "emory failure",
         ),
         (
-            r"(?P<reason>[Mm]emory device status is critical.*|[Mm]ulti-?bit (?:ECC|memory).*|[Uu]ncorrectable (?:ECC|memory)"
+            r"(?P<reason>[Mm]emory device status is critical.*|[Mm]ulti-?bit (?:ECC|memory).*|[Uu]ncorrectable (?:ECC"
+            r"|memory)"
             r"(?! error encountered| error \(DBE\)).*)"
         ),
         on_node,
@@ -253,7 +255,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "edac:corrected",
         ("emory device status is non-critical", "ingle-bit ECC", "orrectable memory error", "orrectable ECC"),
         (
-            r"(?P<reason>[Mm]emory device status is non-critical.*|(?<!\w)[Ss]ingle-bit ECC.*|(?<![Uu]n)(?<!\w)[Cc]orrectable "
+            r"(?P<reason>[Mm]emory device status is non-critical.*|(?<!\w)[Ss]ingle-bit ECC.*"
+            r"|(?<![Uu]n)(?<!\w)[Cc]orrectable "
             r"(?:memory|ECC) error.*)"
         ),
         on_node,
@@ -262,7 +265,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "oom:kill",
         ("killed by the OOM killer", "LSF memory usage limit", "exceeded limit"),
         (
-            r"(?:(?P<unit>[\w@.-]+\.(?:service|scope)): )?(?P<reason>A process of this unit has been killed by the OOM killer"
+            r"(?:(?P<unit>[\w@.-]+\.(?:service|scope)): )?(?P<reason>A process of this unit has been killed by the OOM "
+            r"killer"
             r"|TERM_MEMLIMIT: job killed.*|job killed: v?mem \S+ exceeded limit.*)"
         ),
         on_node,

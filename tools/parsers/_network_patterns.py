@@ -16,7 +16,8 @@ _VIRTUAL = re.compile(
 )
 _NETDEV = r"(?P<device>(?:eth|en|ib|bond|team|rdma|roce|p\d+p|em|wwan|hsn|gpu|mlx|ens|eno|enp)[\w.-]*)"
 _NO_COMPLAINT = re.compile(
-    r"(?i:error (?:recovery|reporting)|0 errors|no error|DDP package|flow control|ptp|hwmon|advance error|vlan|Direct firmware)"
+    r"(?i:error (?:recovery|reporting)|0 errors|no error|DDP package|flow control|ptp|hwmon|advance error|vlan|Direct "
+    r"firmware)"
 )
 """Lines of a start that name trouble and mean none: optional features that a device or its firmware does not have."""
 _MLX5 = rf"mlx5_core (?P<pci>{BDF})(?: (?P<device>\w+))?: "
@@ -162,7 +163,8 @@ _NETWORK = (
             rf"(?:NETDEV WATCHDOG: (?:CPU: \d+: )?(?P<watched>[\w.-]+) \((?P<driver>\w+)\)|"
             rf"(?P<driver2>[\w-]+) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?).*?(?P<reason>transmit queue "
             rf"\d+ timed out|(?:TX|tx)[ _]time ?out.*|[TH]\w+ Unit Hang|(?i:tx hang).*|[Bb]ad (?:GSO|gso).*"
-            rf"|transmit timed out.*|Malicious Driver Detection.*|TX driver issue.*|Keep alive watchdog.*|Found a Tx that "
+            rf"|transmit timed out.*|Malicious Driver Detection.*|TX driver issue.*|Keep alive watchdog.*|Found a Tx "
+            rf"that "
             rf"wasn't completed on time.*)|(?P<device3>\w+): (?P<reason3>[Bb]ad gso.*|transmit timeout.*)"
         ),
         on_nic,
@@ -183,9 +185,12 @@ _NETWORK = (
             "pci_enable_sriov",
         ),
         (
-            rf"{_MLX5}.*?(?P<reason>Recovered \d+ EQEs on.*|cmd\[\d+\]: .*recovered after timeout|CQ error on .*|(?i:err\w* cqe).*"
-            rf"|pci_enable_sriov failed.*|[Ff]ailed to (?:enable|create|alloc|allocate|destroy|modify|init|load|get|query|set).*"
-            rf"|.*[Ee]nable (?:SR-?IOV|sriov).*failed.*|.*(?:give_pages|reclaim\w*|alloc\w* command|mlx5_\w+).*(?:failed|err(?:or)? "
+            rf"{_MLX5}.*?(?P<reason>Recovered \d+ EQEs on.*|cmd\[\d+\]: .*recovered after timeout|CQ error on .*"
+            rf"|(?i:err\w* cqe).*"
+            rf"|pci_enable_sriov failed.*|[Ff]ailed to (?:enable|create|alloc|allocate|destroy|modify|init|load|get"
+            rf"|query|set).*"
+            rf"|.*[Ee]nable (?:SR-?IOV|sriov).*failed.*|.*(?:give_pages|reclaim\w*|alloc\w* command"
+            rf"|mlx5_\w+).*(?:failed|err(?:or)? "
             rf"?-?\d+|hung|timed? ?out).*)"
         ),
         on_nic,
@@ -210,10 +215,14 @@ _NETWORK = (
             "stop_block timed out",
         ),
         (
-            rf"(?P<driver>ena|bnxt_en|bnx2x|ice|iavf|i40e|i40evf|ixgbe|ixgbevf|igb|igc|e1000e?|tg3|sfc|cxgb4|qede|enic|nfp|ionic|"
-            rf"atlantic|hns3|gve|mana|hinic|efa|irdma) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>(?:PF|CORE|GLOB)?\w* ?"
-            rf"reset requested.*|.*[Rr]ebuild failed.*|.*resetting adapter.*|Reset adapter.*|initiating reset.*|.*[Rr]eset (?:attempt )?"
-            rf"failed.*|Trigger reset.*|.*starting reset task.*|Abandoning msg.*|hwrm req_type .* error.*|A[RS]Q \w* ?[Cc]ritical error.*"
+            rf"(?P<driver>ena|bnxt_en|bnx2x|ice|iavf|i40e|i40evf|ixgbe|ixgbevf|igb|igc|e1000e?|tg3|sfc|cxgb4|qede|enic"
+            rf"|nfp|ionic|"
+            rf"atlantic|hns3|gve|mana|hinic|efa|irdma) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>(?:PF"
+            rf"|CORE|GLOB)?\w* ?"
+            rf"reset requested.*|.*[Rr]ebuild failed.*|.*resetting adapter.*|Reset adapter.*|initiating reset.*"
+            rf"|.*[Rr]eset (?:attempt )?"
+            rf"failed.*|Trigger reset.*|.*starting reset task.*|Abandoning msg.*|hwrm req_type .* error.*|A[RS]Q \w* "
+            rf"?[Cc]ritical error.*"
             rf"|\w*stop_block timed out.*)"
         ),
         on_nic,
@@ -236,9 +245,12 @@ _NETWORK = (
             "Adapter removed",
         ),
         (
-            rf"(?:(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI|KERNEL_IB.*?)(?P<reason>Firmware "
-            rf"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*|LANai is not "
-            rf"running.*|.*SRAM parity error.*|.*Local Catastrophic Error.*|eeprom check failed.*|PCIe link lost.*|Adapter removed.*)"
+            rf"(?:(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI"
+            rf"|KERNEL_IB.*?)(?P<reason>Firmware "
+            rf"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*"
+            rf"|LANai is not "
+            rf"running.*|.*SRAM parity error.*|.*Local Catastrophic Error.*|eeprom check failed.*|PCIe link lost.*"
+            rf"|Adapter removed.*)"
         ),
         on_nic,
     ),
@@ -246,7 +258,8 @@ _NETWORK = (
         "nic:thermal",
         ("over heated", "overheated", "Fan has stopped", "ver temperature", "verheat"),
         (
-            rf"(?P<driver>ixgbe|igb|igc|i40e|ice|bnx2x|bnxt_en|cxgb4|sfc|qede|atlantic) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?"
+            rf"(?P<driver>ixgbe|igb|igc|i40e|ice|bnx2x|bnxt_en|cxgb4|sfc|qede|atlantic) (?P<pci>{BDF})(?: "
+            rf"(?P<device>[\w-]+))?:? .*?"
             rf"(?P<reason>.*over ?heat.*|Fan has stopped.*|.*[Oo]ver temperature.*)"
         ),
         on_nic,
@@ -255,7 +268,8 @@ _NETWORK = (
         "nic:module_error",
         ("unsupported SFP", "nsupported SFP", "Module not supported", "odule is not supported", "Unqualified module"),
         (
-            rf"(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>.*(?i:unsupported sfp).*"
+            rf"(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>.*(?i:unsupported "
+            rf"sfp).*"
             rf"|.*[Mm]odule (?:is )?not supported.*|.*[Uu]nqualified module.*)"
         ),
         on_nic,
@@ -343,7 +357,8 @@ _LAST = (
         "nic:link_down",
         ("PORT_DOWN", "PHYS_OFFLINE", "Link down reason", "link bounce", "logical state changed to"),
         (
-            r"(?P<device>hfi1_\d+|opa\d+)\S*:? .*?(?P<reason>logical state changed to PORT_DOWN.*|physical state changed to "
+            r"(?P<device>hfi1_\d+|opa\d+)\S*:? .*?(?P<reason>logical state changed to PORT_DOWN.*|physical state "
+            r"changed to "
             r"PHYS_OFFLINE.*|Link down reason.*|link bounce.*)"
         ),
         on_nic,
@@ -366,8 +381,10 @@ _LAST = (
             "efa ",
         ),
         (
-            rf"(?P<driver>mlx5_core|mlx5_ib|mlx4_\w+|bnxt_en|bnxt_re|hfi1|irdma|ena|efa|ice|i40e|ixgbe) (?P<pci>{BDF})(?: "
-            rf"(?P<device>[\w-]+))?:? (?P<reason>.*\b(?:[Ff]ailed|FAILED|[Ff]ailure|[Ee]rror|ERROR|timed out|hung|[Uu]nable to|[Cc]an"
+            rf"(?P<driver>mlx5_core|mlx5_ib|mlx4_\w+|bnxt_en|bnxt_re|hfi1|irdma|ena|efa|ice|i40e|ixgbe) "
+            rf"(?P<pci>{BDF})(?: "
+            rf"(?P<device>[\w-]+))?:? (?P<reason>.*\b(?:[Ff]ailed|FAILED|[Ff]ailure|[Ee]rror|ERROR|timed out|hung"
+            rf"|[Uu]nable to|[Cc]an"
             rf"not|abort(?:ed|ing)?)\b.*)"
         ),
         on_nic,

@@ -37,8 +37,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("nvidia-container-cli: ",),
         (
-            r"nvidia-container-cli: (?P<reason>(?:initialization|detection|requirement|device|mount|container) error: .*?"
-            r"(?:driver not loaded|driver is not loaded|version mismatch|unsatisfied condition: [^,\s]+|unknown device.*"
+            r"nvidia-container-cli: (?P<reason>(?:initialization|detection|requirement|device|mount|container) error: "
+            r".*?"
+            r"(?:driver not loaded|driver is not loaded|version mismatch|unsatisfied condition: [^,\s]+|unknown "
+            r"device.*"
             r"|nvml error: .*|load library failed: .*|driver rpc error: .*|driver error: .*))"
         ),
         on_node,
@@ -115,7 +117,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "kube:node_not_ready",
         ("NodeNotReady", "PLEG is not healthy", "ontainer runtime is down", "runtime network not ready"),
         (
-            r"(?P<reason>status is now: NodeNotReady|Node became not ready.*|PLEG is not healthy.*|[Cc]ontainer runtime is"
+            r"(?P<reason>status is now: NodeNotReady|Node became not ready.*|PLEG is not healthy.*|[Cc]ontainer "
+            r"runtime is"
             r" down.*|[Cc]ontainer runtime network not ready.*)"
         ),
         on_node,
@@ -139,7 +142,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "gpu:not_enough",
         ("Insufficient nvidia.com/gpu", "UnexpectedAdmissionError", "requested number of devices unavailable"),
         (
-            r"(?P<reason>Insufficient nvidia\.com/gpu|UnexpectedAdmissionError|requested number of devices unavailable for "
+            r"(?P<reason>Insufficient nvidia\.com/gpu|UnexpectedAdmissionError|requested number of devices unavailable "
+            r"for "
             r"nvidia\.com/gpu.*)"
         ),
         on_node,
@@ -149,7 +153,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "service:failed",
         ("ost engine is not running", "onnection to the host engine", "unable to connect to host engine"),
         (
-            r"(?P<reason>[Hh]ost engine is not running.*|[Ee]rror: unable to (?:establish a )?connect\w* to (?:the |specified"
+            r"(?P<reason>[Hh]ost engine is not running.*|[Ee]rror: unable to (?:establish a )?connect\w* to (?:the "
+            r"|specified"
             r" )?host engine.*|connection to the host engine is not valid.*)"
         ),
         on_node,

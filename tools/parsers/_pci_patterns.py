@@ -180,7 +180,8 @@ _PCI = (
         "pci:iommu_fault",
         ("fault addr", "IO_PAGE_FAULT", "INVALID_DEVICE_REQUEST"),
         (
-            rf"(?:DMAR: .*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)|AMD-Vi: Event logged \[(?P<reason2>"
+            rf"(?:DMAR: .*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)|AMD-Vi: Event logged "
+            rf"\[(?P<reason2>"
             rf"IO_PAGE_FAULT|INVALID_DEVICE_REQUEST)[ \w]*device=(?P<pci2>{BDF}).*)"
         ),
         on_node,

@@ -130,7 +130,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "shared_fs:error",
         ("There is no server for", "clusterfilesystem"),
-        r"clusterfilesystem [\w.]+:? .*?(?P<reason>There is no server for .*|.*(?:unavailable|failed|not mounted|no server).*)",
+        r"clusterfilesystem [\w.]+:? .*?(?P<reason>There is no server for .*|.*(?:unavailable|failed|not mounted|no "
+        r"server).*)",
         on_storage,
         constants={"server": "clusterfilesystem"},
     ),

@@ -61,7 +61,8 @@ _FABRIC = (
             r"\b(?P<unit>(?:nvidia|slurm|munge|dcgm|kubelet|containerd|docker|opensm"
             r"|nv-hostengine)[\w@-]*)\.service: (?P<reason>(?:Main process exited, code=(?:exited"
             r"|killed|dumped), status=(?!0/)\S+|Failed with result.*|Start request repeated too "
-            r"quickly.*|Unit entered failed state.*|Control process exited, code=(?:exited|killed|dumped), status=(?!0/)\S+))"
+            r"quickly.*|Unit entered failed state.*|Control process exited, code=(?:exited|killed|dumped), "
+            r"status=(?!0/)\S+))"
         ),
         on_node,
         refine=_refine_unit,
@@ -133,7 +134,8 @@ _SLURM = (
         "slurm:node_down",
         ("on failed node", "due to failure of node", "DUE TO NODE FAILURE", "NODE_FAIL", "node failure"),
         (
-            r"(?P<reason>(?:[Kk]illing|[Rr]equeu\w*)(?: job)? (?:JobId=)?(?P<job>\d+).*(?:on failed node|due to failure of node) "
+            r"(?P<reason>(?:[Kk]illing|[Rr]equeu\w*)(?: job)? (?:JobId=)?(?P<job>\d+).*(?:on failed node|due to "
+            r"failure of node) "
             r"(?P<nodes>\S+)|CANCELLED AT \S+ DUE TO NODE FAILURE.*|\bNODE_FAIL\b)"
         ),
         on_node,
@@ -142,7 +144,8 @@ _SLURM = (
     Pattern(
         "slurm:config_differs",
         ("different slurm.conf", "low real_memory", "low socket", "invalid Gres", "low gres", "Invalid Protocol"),
-        r"(?P<reason>appears to have a different slurm\.conf.*|has low (?:real_memory|socket\S*|gres\S*).*|invalid Gres.*)",
+        r"(?P<reason>appears to have a different slurm\.conf.*|has low (?:real_memory|socket\S*|gres\S*).*|invalid "
+        r"Gres.*)",
         on_node,
     ),
     Pattern(
@@ -164,7 +167,8 @@ _SLURM = (
             r"(?P<reason>"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|hung).*|launch failed requeued.*|has low "
             r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|Unable to "
-            r"register.*|[Uu]nable to contact slurm controller.*|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: "
+            r"register.*|[Uu]nable to contact slurm controller.*|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*"
+            r"|slurm\w* error: "
             r"Unable to contact.*|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
         ),
         on_node,

@@ -138,7 +138,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "shared_fs:error",
         ("gluster", "rpc-clnt", "afr_", "All subvolumes are down", "MSGID: "),
         (
-            r"^\[?.*?\b[EWC] \[.*?\d+-(?P<server>[\w.-]+?)-(?:client|replicate|dht|disperse)-?\d*: (?P<reason>.*(?:has not "
+            r"^\[?.*?\b[EWC] \[.*?\d+-(?P<server>[\w.-]+?)-(?:client|replicate|dht|disperse)-?\d*: (?P<reason>.*(?:has "
+            r"not "
             r"responded|disconnected|All subvolumes are down|failed|not connected|[Tt]ransport endpoint).*)"
         ),
         on_storage,
@@ -148,7 +149,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "shared_fs:error",
         ("CIFS",),
         (
-            r"CIFS:? VFS: (?:\\\\(?P<server>[\w.-]+)\S* )?.*?(?P<reason>cifs_mount failed.*|Send error in .*|.*reconnect.*"
+            r"CIFS:? VFS: (?:\\\\(?P<server>[\w.-]+)\S* )?.*?(?P<reason>cifs_mount failed.*|Send error in .*"
+            r"|.*reconnect.*"
             r"failed.*|No (?:writable|task).*|.*STATUS_\w+.*|Error -\d+.*)"
         ),
         on_storage,
@@ -167,7 +169,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "shared_fs:error",
         ("eadman Switch", "rbd: rbd", "fuse: ", "ead man switch"),
         (
-            r"(?P<server>GPFS) Deadman Switch.*?(?P<reason>expired.*)|rbd: (?P<image>rbd\d+): (?P<reason2>.*result -\d+.*"
+            r"(?P<server>GPFS) Deadman Switch.*?(?P<reason>expired.*)|rbd: (?P<image>rbd\d+): (?P<reason2>.*result "
+            r"-\d+.*"
             r"|.*(?:error|failed).*)"
         ),
         on_storage,

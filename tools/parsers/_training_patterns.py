@@ -84,7 +84,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "job:killed",
         ("DataLoader worker",),
-        r"DataLoader worker \(pid\(?s?\)? ?(?P<pid>\d+).*?\) (?P<reason>is killed by signal: [\w ]+|exited unexpectedly.*)",
+        r"DataLoader worker \(pid\(?s?\)? ?(?P<pid>\d+).*?\) (?P<reason>is killed by signal: [\w ]+|exited "
+        r"unexpectedly.*)",
         on_job,
     ),
     Pattern(

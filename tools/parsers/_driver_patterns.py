@@ -1,0 +1,159 @@
+"""What the NVIDIA drivers and the module loader print about the driver itself: versions, probing, assertions.
+
+Known: driver branches 390 to 590, proprietary and open modules, nvidia-peermem.
+"""
+
+from __future__ import annotations
+
+from tools.parsers._patterns import BDF, Pattern, on_gpu, on_node
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "driver:api_mismatch",
+        ("API mismatch",),
+        (
+            r"NVRM: API mismatch: (?:this|the)?.*?(?:client (?:'(?P<process>[^']*)' \(pid "
+            r"(?P<pid>\d+)\)|has the version (?P<client_version>[\d.]+)))?(?:, but|$)"
+        ),
+        on_node,
+        joins=0,
+    ),
+    Pattern(
+        "driver:api_mismatch",
+        ("has the version",),
+        r"NVRM: has the version (?P<client_version>[\d.]+[\d]), but",
+        on_node,
+        joins=6,
+        attaches=True,
+    ),
+    Pattern(
+        "driver:api_mismatch",
+        ("the version ", "module has the version"),
+        r"NVRM: (?:this kernel module has )?the version (?P<kernel_version>[\d.]*\d)",
+        on_node,
+        joins=6,
+        attaches=True,
+    ),
+    Pattern(
+        "driver:library_mismatch",
+        ("ersion mismatch",),
+        r"(?i:Driver/library version mismatch)|NVML.*version mismatch",
+        on_node,
+    ),
+    Pattern(
+        "driver:not_loaded",
+        (
+            "couldn't communicate with the NVIDIA driver",
+            "Driver Not Loaded",
+            "river not loaded",
+            "Module nvidia not found",
+            "NVIDIA driver is not loaded",
+        ),
+        (
+            r"couldn't communicate with the NVIDIA driver|(?i:NVML: Driver Not Loaded|NVIDIA driver "
+            r"(?:is )?not loaded)|Module (?P<module>nvidia\S*) not found in directory "
+            r"(?P<directory>\S+)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "driver:load_failed",
+        (
+            "version magic",
+            "disagrees about version of symbol",
+            "Unknown symbol",
+            "Key was rejected",
+            "ey was rejected",
+            "xec format error",
+            "unsigned module loading",
+            "unavailable key is rejected",
+            "unsigned module is rejected",
+        ),
+        (
+            r"(?:insert '|insmod: .*|modprobe: .*|^)?(?P<module>nvidia[\w-]*|nouveau|gdrdrv|mlx\d_core"
+            r"|mlx\d_ib|ib_\w+|nv_peer_mem)\b'?:? .*?(?P<reason>version magic '[^']*' should be "
+            r"'[^']*'|disagrees about version of symbol \S+|Unknown symbol \S+|[Kk]ey was rejected by "
+            r"service|[Ee]xec format error|unsigned module)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "driver:load_failed",
+        ("could not insert 'nvidia", "insmod nvidia"),
+        r"could not insert '(?P<module>nvidia[\w-]*)': (?P<reason>.*)",
+        on_node,
+    ),
+    Pattern(
+        "driver:load_failed",
+        ("Loading of ",),
+        r"Loading of (?:unsigned module|module with unavailable key) is (?P<reason>rejected)",
+        on_node,
+    ),
+    Pattern(
+        "driver:probe_failed",
+        ("NVIDIA probe routine failed", "NVIDIA probe routine was not called", "NVIDIA devices were initialized"),
+        (
+            r"NVRM: (?:The NVIDIA probe routine (?P<reason>failed|was not called) for "
+            r"(?P<devices>\d+) device|None of the NVIDIA (?:graphics )?(?:adapters|devices) were "
+            r"initialized)"
+        ),
+        on_node,
+        joins=4,
+    ),
+    Pattern(
+        "driver:probe_failed",
+        ("failed with error -",),
+        (
+            rf"\bnvidia(?:: probe of| (?=\S+: probe)) ?(?P<pci>{BDF}):?(?: probe)?(?: with driver "
+            rf"nvidia)? failed with error (?P<error>-\d+)"
+        ),
+        on_gpu,
+    ),
+    Pattern(
+        "driver:firmware_missing",
+        ("irect firmware load for nvidia", "SP firmware image", "gsp_ga10x.bin", "gsp_tu10x.bin"),
+        (
+            rf"(?:nvidia (?P<pci>{BDF}): )?(?P<reason>Direct firmware load for nvidia/\S+ failed.*|.*GSP firmware "
+            rf"image .*(?:not"
+            rf" found|failed|could not).*)"
+        ),
+        on_node,
+    ),
+    Pattern(
+        "driver:assertion",
+        ("nvCheckOkFailed", "nvCheckFailed", "Check failed: ", "bad register read"),
+        r"NVRM: .*?(?P<assertion>Check failed: .*|Possible bad register read.*)",
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "driver:probe_failed",
+        ("already bound to nouveau", "unable to enumerate", "request_mem_region failed"),
+        rf"(?:NVRM|nvidia).*?(?:(?P<pci>{BDF}).*?)?(?P<reason>already bound to nouveau|request_mem_region failed.*)",
+        on_node,
+    ),
+    Pattern(
+        "gpu:bar_invalid",
+        ("no space for [mem", "failed to assign [mem", "can't assign; no space", "no space for"),
+        rf"nvidia (?P<pci>{BDF}): (?P<reason>BAR \d+.*(?:no space for|failed to assign).*)",
+        on_gpu,
+    ),
+    Pattern(
+        "driver:peermem", ("ERROR detected invalid context",), r"nvidia[-_]peermem.*detected invalid context", on_node
+    ),
+    Pattern(
+        "driver:assertion",
+        ("nvAssert", "Assertion failed", "assertion failed"),
+        r"NVRM: (?:GPU(?P<gpu_number>\d+) )?.*?(?P<assertion>[Aa]ssertion failed: .*)",
+        on_node,
+    ),
+    Pattern(
+        "driver:gsp_error",
+        ("GSP",),
+        (
+            rf"NVRM: .*?(?:(?P<pci>{BDF}).*?)?(?P<reason>GSP (?:RPC|RM control).*?(?:failed|timed?"
+            rf" ?out)|rpc.*?timeout|_kgspRpc\w+: .*)"
+        ),
+        on_gpu,
+    ),
+)
