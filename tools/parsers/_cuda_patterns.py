@@ -111,6 +111,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             "CUDA error",
             "CUDA runtime error",
+            "API error",
             "CUDA driver error",
             "cudaError",
             "CUDA_ERROR_",
@@ -118,7 +119,7 @@ PATTERNS: tuple[Pattern, ...] = (
             "CUDA Error",
         ),
         (
-            r"(?:CUDA (?:runtime |driver |Runtime |Driver )?(?:[Ee]rror|failure)(?: ?\(?(?:code )?"
+            r"(?:CUDA (?:(?:[Rr]untime|[Dd]river) (?:API )?)?(?:[Ee]rror|failure)(?: ?\(?(?:code )?"
             r"(?P<number>\d+)\)?)?:? (?:in .*?: )?|(?=\b(?:cudaError[A-Z]|CUDA_ERROR_)))(?P<error>.+)"
         ),
         on_job,

@@ -114,7 +114,7 @@ _NVME = (
         "",
         ("(sct 0x",),
         (
-            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w ]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) "
+            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w /]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) "
             r"blocks, "
             r"(?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
         ),
@@ -200,7 +200,8 @@ _BLOCK = (
     Pattern(
         "scsi:sense_medium",
         ("Add. Sense: ", "ASC=", "Additional sense"),
-        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense|Additional sense): (?P<sense>.*)",
+        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense|Additional sense): (?!Failure pred|Logical unit "
+        r"not)(?P<sense>.*)",
         on_disk,
         joins=3,
         attaches=True,
@@ -297,7 +298,7 @@ _MORE = (
     ),
     Pattern(
         "disk:pending_sectors",
-        ("ending sectors", "ncorrectable sectors"),
+        ("(pending) sectors", "ncorrectable sectors"),
         (
             r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<count>\d+) (?P<reason>(?:Currently unreadable "
             r"\(pending\)"

@@ -223,7 +223,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "ffline"),
+        ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "fflin"),
         (
             r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed "
             r"threshold.*"

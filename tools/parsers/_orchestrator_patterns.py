@@ -97,7 +97,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "",
         (
-            "eviction manager",
+            "viction manager",
             "The node was low on resource",
             "he node had condition",
             "has disk pressure",
@@ -115,7 +115,13 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "kube:node_not_ready",
-        ("NodeNotReady", "PLEG is not healthy", "ontainer runtime is down", "runtime network not ready"),
+        (
+            "NodeNotReady",
+            "ecame not ready",
+            "PLEG is not healthy",
+            "ontainer runtime is down",
+            "runtime network not ready",
+        ),
         (
             r"(?P<reason>status is now: NodeNotReady|Node became not ready.*|PLEG is not healthy.*|[Cc]ontainer "
             r"runtime is"

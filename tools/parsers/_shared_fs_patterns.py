@@ -9,12 +9,16 @@ import re
 
 from tools.parsers._patterns import Fields, Pattern, on_storage
 
+_LUSTRE_TARGET = re.compile(r"(?<![\w.-])(?P<name>\w{1,16})-(?:OST|MDT)[0-9a-f]{4}")
+
 
 def _refine_lustre(fields: Fields) -> Fields | None:
     # Targets are named fsname-OST0001-osc-…; one trouble of the file system, not one per target.
     target = re.split(r"-(?:OST|MDT|MGT|client|clilmv|clilov)", fields.get("target", ""))[0]
     if target.startswith("MGC"):
         target = ""  # the configuration server of many file systems
+    if not target and (inside := _LUSTRE_TARGET.search(fields.get("reason", ""))) is not None:
+        target = inside["name"]  # '… o8->work-OST0007-osc-ffff@10.1.1.1@o2ib'
     # 'mount 10.1.1.1@o2ib:10.1.1.2@o2ib:/scratch/sub': the first part of the path is the name of the file system.
     path = target.rpartition(":/")[2] if ":/" in target else fields.get("mount", "")
     name = path.strip("/").split("/")[0] if ":/" in target or path.startswith("/") else target or path
@@ -86,7 +90,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             r"(?P<type>Lustre(?:Error)?|LNet(?:Error)?): (?=.*(?:rc = -|was lost|failed|timed out"
             r"|[Tt]imeout|LBUG|ASSERTION|not available|slow reply|no route|evict|down|expired))"
-            r"(?:[\d-]+\w*: ?)*(?:\d+:\d+:\([^)]*\) ?)?(?P<target>[\w.-]+-(?:OST|MDT)\w+|MGC\S+)?"
+            r"(?:[\d-]+\w*: ?)*(?:\d+:\d+:\([^)]*\)+ ?)?(?P<target>[\w.-]+-(?:OST|MDT)\w+|MGC\S+)?"
             r"(?P<reason>.*)"
         ),
         on_storage,
