@@ -234,3 +234,8 @@ def test_any_truncation_is_read_without_a_crash(whole, data):
 )
 def test_any_json_is_read_without_a_crash(value):
     read("{" + json.dumps({"x": value})[1:])
+
+
+def test_a_word_that_the_table_breaks_is_still_read():
+    text = diag("Environment Variables", "Fail", "Error", "Found CUDA_VISIBLE_DEVICES en/vironment variable set")
+    assert told(text) == [("dcgm:precondition", "node:n1")]

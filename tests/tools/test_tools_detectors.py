@@ -51,6 +51,13 @@ def part(device, whole):
     return Link(disk(device), "part_of", disk(whole), QUOTE)
 
 
+@pytest.mark.parametrize(("replays", "score"), [(2.0, None), (48000.0, 0.5)])
+def test_a_count_of_replays_alone_is_weak(replays, score):
+    readings = {"gpu_pcie_width_lanes": 16.0, "gpu_pcie_width_max_lanes": 16.0, "gpu_pcie_replay_total": replays}
+    findings = pcie_link.detect(Facts((window({make_gpu(NODE, index=0): readings}),)))
+    assert [finding.score for finding in findings] == ([] if score is None else [score])
+
+
 HEAVY = io(megabytes=45.0, reads=90.0, writes=380.0, queue=35.0)
 LIGHT = io(util=0.4, megabytes=3.0, reads=8.0, writes=10.0, queue=1.5)
 MAP = (uses("db-3", "dm-7"), uses("web-1", "dm-3"), part("dm-7", "sdb"), part("dm-3", "sdb"))

@@ -132,6 +132,13 @@ def test_a_count_without_a_rate_is_weak(text):
     )
 
 
+def test_a_full_counter_counted_much_and_a_clean_sweep_is_known():
+    (finding,) = nic_counters.detect(read(QUERY.replace("412", "65535")).facts)
+    assert finding.score == 1.0
+    clean = "## Summary: 31 nodes checked, 0 bad nodes found\n##          62 ports checked, 0 ports have errors beyond threshold\n"
+    assert infiniband.recognise(clean.splitlines()) >= 0.9 and read(clean).unread.unread == 0
+
+
 def test_the_age_of_counters_makes_a_rate():
     assert nic_counters.detect(read(MLXLINK.format(errors=4, ber="15E-255")).facts) == []
     (finding,) = nic_counters.detect(read(MLXLINK.format(errors=7200, ber="15E-255")).facts)

@@ -21,6 +21,8 @@ AGE_SIGNAL = "nic_counter_age_seconds"
 BER_SIGNAL = "nic_effective_ber_ratio"
 BER_LIMIT = 1e-12
 REPORTED_COUNT = 10.0
+FULL_COUNT = 65535.0
+"""Where the 16-bit counter of symbol errors stops (InfiniBand PortCounters): it counted for long, and much."""
 REPORTED_SHARE = 1e-5
 """Errors of an Ethernet port below this share of its packets are those of years (a guess)."""
 MIN_SECONDS = 10.0
@@ -69,7 +71,8 @@ def _read_signs(row: Row) -> Iterator[Finding]:
     if counted:
         told = ", ".join(f"{value:.0f} {words}" for words, value, _ in counted)
         note = f"{told} since the counters were cleared: a count is no rate, read it again in an hour"
-        yield _build(row, 0.5, note, counted[0][2], {})
+        is_full = row.latest("nic_symbol_errors_total") == FULL_COUNT
+        yield _build(row, 1.0 if is_full else 0.5, note, counted[0][2], {})
 
 
 def _measure_rate(row: Row, signal: str) -> float | None:

@@ -1,7 +1,8 @@
 """PCIe links of GPUs that run narrower or slower than GPU and slot can.
 
 A link keeps its width whatever the load; its generation falls while the GPU idles (NVML API reference), so a low
-generation counts only under load. Guess: a GPU works above 0.1 utilisation.
+generation counts only under load. Guesses: a GPU works above 0.1 utilisation; 1000 packets sent again since a reset are
+worth a second reading (DCGM warns above 8 a minute).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from tools.types import Facts, Finding
 
 DETECTOR = "pcie_link"
 LOADED_RATIO = 0.1
+MANY_REPLAYS = 1000.0
 _WIDTH, _WIDTH_MAX = "gpu_pcie_width_lanes", "gpu_pcie_width_max_lanes"
+_REPLAYS = "gpu_pcie_replay_total"
 _GENERATION, _GENERATION_MAX = "gpu_pcie_generation", "gpu_pcie_generation_max"
 
 
@@ -29,7 +32,17 @@ def _read_link(row: Row) -> Finding | None:
     if generation and best and generation < best and load is not None and load > LOADED_RATIO:
         note = f"generation {generation:.0f} of {best:.0f} at {load:.0%} utilisation"
         return _build(row, best / generation, note, (_GENERATION, _GENERATION_MAX), settles=False)
-    return None
+    return _read_replays(row)
+
+
+def _read_replays(row: Row) -> Finding | None:
+    replays = row.latest(_REPLAYS)
+    if replays is None or replays < MANY_REPLAYS:
+        return None
+    note = (
+        f"{replays:.0f} packets were sent again since the last reset: a count is no rate, and width and speed are full"
+    )
+    return _build(row, 0.5, note, (_REPLAYS,), settles=False)
 
 
 def _build(row: Row, score: float, note: str, signals: tuple[str, ...], *, settles: bool) -> Finding:

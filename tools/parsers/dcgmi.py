@@ -131,12 +131,13 @@ class _Table:
     def _close_note(self) -> None:
         """Make an event of the text that was put together; a text outside of a warning needs a rule that knows it."""
         if self.notes:
-            line, text = self.notes[0][0], " ".join(part for _, part in self.notes)
-            self._tell(line, text, sure=self.in_note)
+            # Cells are broken at a fixed width, within a word where it falls there: both readings are tried.
+            line, parts = self.notes[0][0], [part for _, part in self.notes]
+            self._tell(line, " ".join(parts), "".join(parts), sure=self.in_note)
         self.notes, self.in_note = [], False
 
-    def _tell(self, line: Line, text: str, *, sure: bool) -> None:
-        code = classify_message(text) or (classify_test(self.test) if sure and self.failed else None)
+    def _tell(self, line: Line, text: str, unbroken: str, *, sure: bool) -> None:
+        code = classify_message(f"{text} / {unbroken}") or (classify_test(self.test) if sure and self.failed else None)
         if code is None:
             return
         told = _GPU.search(text)

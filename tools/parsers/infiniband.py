@@ -43,6 +43,7 @@ _ERROR_ROW = Lazy(r"^\s*GUID 0x[0-9a-f]+ port (?P<port>\d+|ALL):(?P<rest>(?: ?\[
 _ERROR_CELL = Lazy(r"\[(?P<name>\w+) == (?P<count>\d+)")
 _PERFQUERY = Lazy(r"^# Port (?:extended )?counters: (?:Lid (?P<lid>\d+) )?port (?P<port>\d+)")
 _DOTTED = Lazy(r"^(?P<name>[A-Z]\w+):\.{2,}(?P<count>\d+)\s*$")
+_SUMMARY = Lazy(r"^## (?:Summary: \d+ nodes checked|\s*\d+ ports checked)|^\s*\d+ nodes checked, \d+ bad nodes")
 _SYSFS = Lazy(r"infiniband/(?P<dev>[\w.-]+)/ports/(?P<port>\d+)/(?:hw_)?counters/(?P<name>\w+):\s*(?P<count>\d+)")
 _KEYS = frozenset(
     {
@@ -77,7 +78,7 @@ _DOWN = frozenset({"down", "port_down", "polling", "poll", "sleep", "physical li
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a line that only these tools print, else the share of their keys."""
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
-    heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _NETDEV)
+    heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _NETDEV, _SUMMARY)
     if any(head.match(text) for text in kept for head in heads) or any(_SYSFS.search(text) for text in kept):
         return 0.95
     device = any((found := _DEVICE.match(text)) and not found["sect"] for text in kept)
