@@ -120,6 +120,32 @@ def build_window(first: DiskSample, second: DiskSample, *, node: str) -> Window 
     )
 
 
+def build_past_window(sample: DiskSample, *, node: str) -> Window | None:
+    """Compute how long a request took from boot until a sample: what was usual before the interval that follows.
+
+    Returns:
+        A window of one time with ``disk_await_before_seconds`` of every disk that did anything, None without one.
+    """
+    waits = {
+        name: (counters.read_ms + counters.write_ms) / (counters.reads + counters.writes) / 1000.0
+        for name, counters in sample.disks.items()
+        if not counters.is_unused
+    }
+    if not waits:
+        return None
+    source = "/proc/diskstats, totals since boot"
+    return Window(
+        entities=tuple(Entity("disk", node, name) for name in waits),
+        times=np.array([sample.unix_seconds]),
+        values={"disk_await_before_seconds": np.array([[wait] for wait in waits.values()])},
+        source=source,
+        quotes={
+            row: Quote(source, None, f"{name}: a request took {wait * 1000:.2f} ms on average since boot")
+            for row, (name, wait) in enumerate(waits.items())
+        },
+    )
+
+
 def _compute(before: DiskCounters, after: DiskCounters, interval: float) -> dict[str, float] | None:
     reads, writes = after.reads - before.reads, after.writes - before.writes
     read_ms, write_ms = after.read_ms - before.read_ms, after.write_ms - before.write_ms

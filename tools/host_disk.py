@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tools.diskstats import build_window, read_sample
+from tools.diskstats import build_past_window, build_window, read_sample
 from tools.document import TextDocument
 from tools.errors import UpstreamError
+from tools.host_consumers import build_consumer_facts, read_consumers
 from tools.host_parsers import find_parser
 from tools.host_paths import HostPaths
 from tools.shell import expect_success, run_command
@@ -20,13 +21,29 @@ GRACE_SECONDS = 10.0
 
 
 def read_disk_facts(*, node: str, seconds: int, paths: HostPaths) -> Facts:
-    """Watch the disks for an interval.
+    """Watch the disks for an interval, and who uses them.
 
     Args:
         node: Name of this machine.
         seconds: Length of the interval.
         paths: Where the machine is; ``iostat`` itself always looks at the real one.
     """
+    past = _read_past(node, paths)
+    before = read_consumers(paths)
+    disks = _watch_disks(node=node, seconds=seconds, paths=paths)
+    users = build_consumer_facts(before, read_consumers(paths), node=node, paths=paths)
+    return past + disks + users
+
+
+def _read_past(node: str, paths: HostPaths) -> Facts:
+    try:
+        window = build_past_window(read_sample(paths.proc, paths.sys), node=node)
+    except OSError:
+        return Facts()  # the watch that follows says so
+    return Facts(windows=(window,)) if window is not None else Facts()
+
+
+def _watch_disks(*, node: str, seconds: int, paths: HostPaths) -> Facts:
     if paths.is_live:
         try:
             return _read_iostat(node, seconds)

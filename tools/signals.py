@@ -141,6 +141,7 @@ _DISK_SIGNALS = (
     _disk("queue_length", "", "mean number of requests waiting or served", _rate("io_time_weighted_seconds"), "aqu-sz"),
     _disk("utilization_ratio", "ratio", "share of time in which a request was open", _rate("io_time_seconds"),
           "%util", 0.01),
+    _disk("await_before_seconds", "seconds", "mean time of a request from boot until the disk was looked at"),
     _disk("spare_ratio", "ratio", "spare blocks left (NVMe log)"),
     _disk("spare_threshold_ratio", "ratio", "spare blocks below which the maker calls the disk worn"),
     _disk("wear_ratio", "ratio", "life used as the maker counts it; may pass 1"),
@@ -154,6 +155,14 @@ _GUEST_SIGNALS = (
     Signal("guest_cpu_ratio", "ratio", "gauge", "CPU time of a guest, 1 a full core"),
     Signal("guest_memory_bytes", "bytes", "gauge", "memory given to a guest"),
 )
+
+_CONSUMER_SIGNALS = (
+    Signal("consumer_disk_read_bytes_per_second", "bytes_per_second", "gauge", "bytes read by a container, unit or "
+           "process tree, from the disk that it is linked to by the same quote"),
+    Signal("consumer_disk_write_bytes_per_second", "bytes_per_second", "gauge", "bytes written, likewise"),
+    Signal("consumer_disk_reads_per_second", "per_second", "gauge", "read requests, where the kernel counts them"),
+    Signal("consumer_disk_writes_per_second", "per_second", "gauge", "write requests, likewise"),
+)  # fmt: skip
 
 
 def _nic(name: str, meaning: str, unit: str = "", node_exporter: str = "") -> Signal:
@@ -182,9 +191,8 @@ _NIC_SIGNALS = (
     _nic("counter_age_seconds", "time since the counters of a port were cleared", "seconds"),
 )  # fmt: skip
 
-SIGNALS: dict[str, Signal] = {
-    signal.name: signal for signal in (*_GPU_SIGNALS, *_DISK_SIGNALS, *_GUEST_SIGNALS, *_NIC_SIGNALS)
-}
+_TABLES = (_GPU_SIGNALS, _DISK_SIGNALS, _GUEST_SIGNALS, _CONSUMER_SIGNALS, _NIC_SIGNALS)
+SIGNALS: dict[str, Signal] = {signal.name: signal for table in _TABLES for signal in table}
 """Canonical name to signal, in the order in which tables show them."""
 
 GPU_SIGNAL_NAMES: tuple[str, ...] = tuple(signal.name for signal in _GPU_SIGNALS)

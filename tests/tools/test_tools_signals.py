@@ -14,7 +14,7 @@ BASE_UNITS = {"celsius", "watts", "hertz", "ratio", "bytes", "seconds", "per_sec
 
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=str)
 def test_each_name_ends_in_its_unit(signal):
-    assert re.fullmatch(r"(gpu|disk|guest|nic)(_[a-z0-9]+)+", signal.name)
+    assert re.fullmatch(r"(gpu|disk|guest|consumer|nic)(_[a-z0-9]+)+", signal.name)
     assert signal.unit in BASE_UNITS
     assert not NOT_BASE.search(signal.name)
     assert (signal.kind == "counter") == signal.name.endswith("_total")

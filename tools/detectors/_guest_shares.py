@@ -14,16 +14,26 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "requests": ("disk_reads_per_second", "disk_writes_per_second"),
     "queue": ("disk_queue_length",),
 }
+GUESSED_MAP_FACTOR = 0.7
+"""What a score is worth where the guest's device is not known to be part of the disk (a guess)."""
+GUESSED_MAP = "its device is not known to be part of this disk, the only saturated one"
 
 
 @dataclass
 class GuestUse:
-    """What one guest does to one physical disk: its devices, and the sum over them of each measure."""
+    """What one guest does to one physical disk: its devices, and the sum over them of each measure.
+
+    Attributes:
+        certainty: What a score is worth that rests on it, less than 1 where a device is not known to be on the disk.
+        doubt: Why it is less than 1, in words.
+    """
 
     guest: Entity
     rows: list[Row] = field(default_factory=list)
     quotes: list[Quote] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
+    certainty: float = 1.0
+    doubt: str = ""
 
 
 class DiskMap:
@@ -80,6 +90,8 @@ class DiskMap:
             if row is None:
                 continue
             use = found.setdefault(link.subject, GuestUse(link.subject))
+            if guess:
+                use.certainty, use.doubt = GUESSED_MAP_FACTOR, GUESSED_MAP
             if row not in use.rows:
                 use.rows.append(row)
             use.quotes.append(link.quote)

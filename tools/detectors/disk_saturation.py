@@ -3,17 +3,22 @@
 A device is saturated where utilisation, queue and await are high *together*. Utilisation alone only says that at least
 one request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms serves many at once and is not
 saturated. A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds,
-in two of three measures (bytes, requests, waiting requests). All thresholds are guesses: utilisation 0.9; a queue of 2;
-an await of 20 ms (a disk arm's worst seek and turn), 5 ms where it is NVMe or serves more than an arm can.
+in two of three measures (bytes, requests, waiting requests). Guests are known by a map of block devices; where it names
+nobody, containers, units, jobs and process trees are, by what the kernel counts for each. All thresholds are guesses:
+utilisation 0.9; a queue of 2; an await of 20 ms (a disk arm's worst seek and turn), 5 ms where it is NVMe or serves
+more than an arm can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from math import isnan
+from statistics import median
 from typing import NamedTuple
 
+from tools.detectors._consumer_shares import ConsumerMap
 from tools.detectors._guest_shares import MEASURES, DiskMap, GuestUse, sum_measure
-from tools.detectors._rows import Row, find_rows
+from tools.detectors._rows import RECENT_COLUMNS, Row, find_rows
 from tools.entities import same_node
 from tools.parsers.iostat import MAYBE_SINCE_BOOT, SINCE_BOOT
 from tools.types import Entity, Facts, Finding, Quote
@@ -26,13 +31,13 @@ SLOW_FLASH_SECONDS = 0.005
 ARM_REQUESTS_PER_SECOND = 1000.0
 """What no disk arm can do: above it the device is flash, or an array."""
 HALF, TWICE = 0.5, 2.0
-GUESSED_MAP_FACTOR = 0.7
-"""What a score is worth where the guest's device is not known to be part of the disk (a guess)."""
 OLD_FACTORS = {SINCE_BOOT: 0.5, MAYBE_SINCE_BOOT: 0.8}
 """What a score is worth where the readings are averages since boot, or may be (a guess)."""
 _UTIL, _QUEUE = "disk_utilization_ratio", "disk_queue_length"
 _RATES = ("disk_reads_per_second", "disk_writes_per_second")
 _AWAITS = ("disk_read_await_seconds", "disk_write_await_seconds")
+_PAST = (_UTIL, *_RATES, *_AWAITS)
+_BEFORE = "disk_await_before_seconds"
 
 
 class _Pressure(NamedTuple):
@@ -58,17 +63,40 @@ class _Culprit(NamedTuple):
     measures: int
 
 
+class _Past(NamedTuple):
+    """How long a request took before, and since when that is."""
+
+    wait_seconds: float
+    word: str
+    quotes: tuple[Quote, ...] = ()
+
+
+class _Suspects(NamedTuple):
+    """Who uses a disk, and the one who holds most of it where there is one."""
+
+    uses: Sequence[GuestUse]
+    culprit: _Culprit | None
+    word: str
+
+    @property
+    def blamed(self) -> Entity | None:
+        return self.culprit.use.guest if self.culprit is not None else None
+
+
 def detect(facts: Facts) -> list[Finding]:
     """Report every saturated physical disk once, with the guest that holds most of it where there is one."""
     rows = _latest_rows(find_rows(facts, "disk"))
-    disks = DiskMap(facts.links, rows)
+    consumers = ConsumerMap(facts)
+    disks = DiskMap(consumers.other_links, rows)
     pressed = [(row, pressure) for row in rows if (pressure := _measure(row)) is not None and pressure.score >= 1.0]
     lower = [pair for pair in pressed if not disks.is_upper(pair[0].entity)]
     # Where the physical disk has no readings, the device above it is all there is.
     chosen = lower or pressed
     if not chosen:
         return list(_list_harmless(rows))
-    return [_report(row, pressure, disks, rows, chosen) for row, pressure in chosen]
+    return [
+        _report(row, pressure, _find_suspects(row, disks, consumers, chosen), disks, facts) for row, pressure in chosen
+    ]
 
 
 def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -125,10 +153,17 @@ def _measure(row: Row) -> _Pressure | None:
 
 
 def _read_wait(row: Row) -> float | None:
-    """Mean wait of all requests: read and write weighted by their rates, the longer one where no rate is told."""
-    waits = [row.recent(signal) for signal in _AWAITS]
-    rates = [row.recent(signal) for signal in _RATES]
-    pairs = [(wait, rate or 0.0) for wait, rate in zip(waits, rates, strict=True) if wait is not None]
+    """Mean wait of all requests in the recent readings."""
+    return _weigh_waits([row.recent(signal) for signal in _AWAITS], [row.recent(signal) for signal in _RATES])
+
+
+def _weigh_waits(waits: Sequence[float | None], rates: Sequence[float | None]) -> float | None:
+    """Read and write wait weighted by their rates, the longer one where no rate is told."""
+    pairs = [
+        (wait, 0.0 if rate is None or isnan(rate) else rate)
+        for wait, rate in zip(waits, rates, strict=True)
+        if wait is not None and not isnan(wait)
+    ]
     total = sum(rate for _, rate in pairs)
     if not pairs:
         return None
@@ -137,20 +172,31 @@ def _read_wait(row: Row) -> float | None:
     return sum(wait * rate for wait, rate in pairs) / total
 
 
-def _report(
-    row: Row, pressure: _Pressure, disks: DiskMap, rows: Sequence[Row], chosen: Sequence[tuple[Row, _Pressure]]
-) -> Finding:
+def _find_suspects(
+    row: Row, disks: DiskMap, consumers: ConsumerMap, chosen: Sequence[tuple[Row, _Pressure]]
+) -> _Suspects:
+    """Ask the map of block devices, then the kernel's own counts, then guess: the first that names a culprit speaks."""
+    mapped = disks.list_uses(row.entity, guess=False)
+    counted = consumers.list_uses(row, disks)
     alone = sum(same_node(row.entity.node, other.entity.node) for other, _ in chosen) == 1
-    uses = disks.list_uses(row.entity, guess=False)
-    guessed = not uses and alone
-    if guessed:
-        uses = disks.list_uses(row.entity, guess=True)
-    culprit = _find_culprit(row, uses)
+    guessed = disks.list_uses(row.entity, guess=True) if alone and not mapped and not counted else []
+    told = [(uses, word) for uses, word in ((mapped, "guest"), (counted, "consumer"), (guessed, "guest")) if uses]
+    tried = [_Suspects(uses, _find_culprit(row, uses), word) for uses, word in told]
+    return next((suspects for suspects in tried if suspects.culprit), tried[0] if tried else _Suspects([], None, ""))
+
+
+def _report(row: Row, pressure: _Pressure, suspects: _Suspects, disks: DiskMap, facts: Facts) -> Finding:
+    culprit = suspects.culprit
+    before = _find_wait_before(row, facts)
     age = row.reason(_UTIL)
-    notes = _notes(culprit, uses, disks, guessed=guessed, age=age)
     score = pressure.score * OLD_FACTORS.get(age, 1.0)
     if culprit is not None:
-        score = min(score, culprit.share / HALF) * (GUESSED_MAP_FACTOR if guessed else 1.0)
+        score = min(score, culprit.share / HALF) * culprit.use.certainty
+    values = _values(row, pressure, suspects.uses, culprit)
+    if culprit is not None:
+        values |= _list_victims(suspects, pressure, facts)
+    if before is not None:
+        values["await_before_seconds"] = round(before.wait_seconds, 6)
     start, end = row.span
     return Finding(
         detector=DETECTOR,
@@ -158,14 +204,31 @@ def _report(
         fault_hint="io_noisy_neighbor" if culprit is not None else "io_saturated",
         severity="warning",
         score=round(score, 3),
-        quotes=_quotes(row, culprit),
-        values=_values(row, pressure, uses, culprit),
+        quotes=(*_quotes(row, culprit), *(before.quotes if before is not None else ())),
+        values=values,
         settles=False,
-        culprit=culprit.use.guest if culprit is not None else None,
+        culprit=suspects.blamed,
         start=start,
         end=end,
-        note="; ".join(notes),
+        note="; ".join(_notes(suspects, pressure, before, disks, age=age)),
     )
+
+
+def _find_wait_before(row: Row, facts: Facts) -> _Past | None:
+    """How long a request took before: in the earlier reports that were not busy, else on average since boot."""
+    window, earlier = row.window, []
+    for column in range(max(0, len(window.times) - RECENT_COLUMNS)):
+        reading = {name: float(window.values[name][row.number, column]) for name in _PAST if name in window.values}
+        wait = _weigh_waits([reading.get(name) for name in _AWAITS], [reading.get(name) for name in _RATES])
+        if wait is not None and reading.get(_UTIL, 1.0) < BUSY_RATIO:
+            earlier.append(wait)
+    if earlier:
+        return _Past(float(median(earlier)), "before")
+    for other in find_rows(facts, "disk"):
+        wait = other.latest(_BEFORE)
+        if wait is not None and other.entity == row.entity:
+            return _Past(wait, "on average since boot", other.window.quotes_of(other.number))
+    return None
 
 
 def _find_culprit(row: Row, uses: Sequence[GuestUse]) -> _Culprit | None:
@@ -196,18 +259,23 @@ def _total(row: Row, name: str, signals: Sequence[str]) -> float:
 
 
 def _notes(
-    culprit: _Culprit | None, uses: Sequence[GuestUse], disks: DiskMap, *, guessed: bool, age: str
-) -> Iterator[str]:
+    suspects: _Suspects, pressure: _Pressure, before: _Past | None, disks: DiskMap, *,
+    age: str,
+) -> Iterator[str]:  # fmt: skip
+    culprit = suspects.culprit
     if age in OLD_FACTORS:
         yield f"the readings {'are' if age == SINCE_BOOT else 'may be'} averages since boot, not the present"
     if culprit is not None:
         yield f"{culprit.use.guest.name} holds {culprit.share:.0%}, the next one {culprit.next_share:.0%}"
-        if guessed:
-            yield "its device is not known to be part of this disk, the only saturated one"
-    elif uses:
-        yield "no guest holds more than half and twice the next"
+        if culprit.use.doubt:
+            yield culprit.use.doubt
+    elif suspects.uses:
+        yield f"no {suspects.word} holds more than half and twice the next"
     elif disks.has_guests:
         yield "no guest's device is known to be part of this disk"
+    if before is not None:
+        was = f"{before.word} {before.wait_seconds * 1000:.3g} ms"
+        yield f"a request takes {pressure.wait_seconds * 1000:.3g} ms, {was}"
 
 
 def _quotes(row: Row, culprit: _Culprit | None) -> tuple[Quote, ...]:
@@ -221,7 +289,7 @@ def _quotes(row: Row, culprit: _Culprit | None) -> tuple[Quote, ...]:
 
 def _values(
     row: Row, pressure: _Pressure, uses: Sequence[GuestUse], culprit: _Culprit | None
-) -> Mapping[str, float | str]:
+) -> dict[str, float | str]:
     values: dict[str, float | str] = {
         _UTIL: round(pressure.util, 4),
         _QUEUE: round(pressure.queue, 3),
@@ -236,6 +304,17 @@ def _values(
     if culprit is not None:
         values |= {"culprit": culprit.use.guest.name, "share": round(culprit.share, 4)}
         values |= {"next_share": round(culprit.next_share, 4), "measures_agreeing": float(culprit.measures)}
-        victims = sorted(use.guest.name for use in uses if use is not culprit.use)
-        values |= {"victims": ", ".join(victims)} if victims else {}
+    return values
+
+
+def _list_victims(suspects: _Suspects, pressure: _Pressure, facts: Facts) -> dict[str, float | str]:
+    """Name who else waits, and how long now and before: on devices of their own, else as long as all on the disk."""
+    victims = sorted((use for use in suspects.uses if use.guest != suspects.blamed), key=lambda use: use.guest.name)
+    values: dict[str, float | str] = {"victims": ", ".join(use.guest.name for use in victims)} if victims else {}
+    for use in victims[:8]:
+        waits = [wait for row in use.rows if (wait := _read_wait(row)) is not None]
+        values[f"await_seconds:{use.guest.name}"] = round(max(waits, default=pressure.wait_seconds), 6)
+        pasts = [past.wait_seconds for row in use.rows if waits and (past := _find_wait_before(row, facts)) is not None]
+        if pasts:
+            values[f"await_before_seconds:{use.guest.name}"] = round(max(pasts), 6)
     return values
