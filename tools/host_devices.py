@@ -15,6 +15,7 @@ from tools.types import Entity, Link, Quote
 
 MAX_OPEN_FILES = 512
 """Open files of one process that are looked at (a guess)."""
+_STANDARD_STREAMS = frozenset({"0", "1", "2"})
 _WRITING, _READING = (1, 2), (0, 2)  # O_WRONLY, O_RDWR; O_RDONLY, O_RDWR
 
 
@@ -102,6 +103,8 @@ def _find_device(path: Path) -> str | None:
 def find_open_disks(pid: int, *, paths: HostPaths, devices: Mapping[str, str], writes: bool) -> set[str]:
     """Find the disks on which a process has a file open for what it mostly does; empty where that cannot be seen.
 
+    The standard streams count only where there is nothing else: mostly they are a log.
+
     Args:
         pid: The process.
         paths: Where the machine is.
@@ -109,13 +112,13 @@ def find_open_disks(pid: int, *, paths: HostPaths, devices: Mapping[str, str], w
         writes: Whether it mostly writes.
     """
     folder = paths.proc / str(pid)
-    modes = _WRITING if writes else _READING
-    found: set[str] = set()
+    modes = (*(_WRITING if writes else _READING), None)
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     for link in _list(folder / "fd")[:MAX_OPEN_FILES]:
         disk = devices.get(_find_device(link) or "")
-        if disk is not None and _read_mode(folder / "fdinfo" / link.name) in (*modes, None):
-            found.add(disk)
-    return found
+        if disk is not None and _read_mode(folder / "fdinfo" / link.name) in modes:
+            found[link.name in _STANDARD_STREAMS].add(disk)
+    return found[False] or found[True]
 
 
 def _read_mode(path: Path) -> int | None:

@@ -61,16 +61,20 @@ class ConsumerMap:
         """Sum what each consumer does to a physical disk, on it or on what lies on it."""
         wanted = physical.entity
         found: dict[Entity, list[tuple[Entity, Row]]] = {}
+        # Several disks that all lie on this one leave nothing to doubt.
+        apart: set[Entity] = set()
         for link, row in self._tied:
             wholes = (link.object, *disks.list_wholes(link.object))
             if any(_is_one(whole, wanted) for whole in wholes):
                 found.setdefault(row.entity, []).append((link.object, row))
+            else:
+                apart.add(row.entity)
         rows = {consumer: _keep_lowest(pairs, disks) for consumer, pairs in found.items()}
         for row in self._untied:
             node = next((entity.node for entity in row.window.entities if entity.node), "")
             if same_node(node, wanted.node) and row.entity not in rows and not _reads_elsewhere(row, physical):
                 rows[row.entity] = [row]
-        uses = [_sum_up(consumer, own) for consumer, own in rows.items()]
+        uses = [_sum_up(consumer, own, is_apart=consumer in apart) for consumer, own in rows.items()]
         if any(use.sums["requests"] < 0 for use in uses):
             # Where one consumer's requests are not known, nobody's share of them is.
             for use in uses:
@@ -94,12 +98,15 @@ def _reads_elsewhere(row: Row, physical: Row) -> bool:
     return disk_reads is not None and reads > _ELSEWHERE * disk_reads + _SLACK_BYTES_PER_SECOND
 
 
-def _sum_up(consumer: Entity, rows: list[Row]) -> GuestUse:
+def _sum_up(consumer: Entity, rows: list[Row], *, is_apart: bool) -> GuestUse:
     use = GuestUse(consumer, rows)
     for name in MEASURES:
         told = [reading for row in rows for signal in SIGNALS[name] if (reading := row.recent(signal)) is not None]
         use.sums[name] = sum(told) if told or name != "requests" else -1.0
-    use.certainty, use.doubt = min((TIES.get(row.reason(_READ), TIES[""]) for row in rows), default=TIES[""])
+    ties = {row.reason(_READ) for row in rows}
+    if "several_disks" in ties and not is_apart:
+        ties = ties - {"several_disks"} | {"disk_from_open_files"}
+    use.certainty, use.doubt = min((TIES.get(tie, TIES[""]) for tie in ties), default=TIES[""])
     return use
 
 

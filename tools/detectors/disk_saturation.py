@@ -192,11 +192,9 @@ def _report(row: Row, pressure: _Pressure, suspects: _Suspects, disks: DiskMap, 
     score = pressure.score * OLD_FACTORS.get(age, 1.0)
     if culprit is not None:
         score = min(score, culprit.share / HALF) * culprit.use.certainty
-    values = _values(row, pressure, suspects.uses, culprit)
+    values = _values(row, pressure, suspects.uses, culprit, before)
     if culprit is not None:
         values |= _list_victims(suspects, pressure, facts)
-    if before is not None:
-        values["await_before_seconds"] = round(before.wait_seconds, 6)
     start, end = row.span
     return Finding(
         detector=DETECTOR,
@@ -288,12 +286,13 @@ def _quotes(row: Row, culprit: _Culprit | None) -> tuple[Quote, ...]:
 
 
 def _values(
-    row: Row, pressure: _Pressure, uses: Sequence[GuestUse], culprit: _Culprit | None
+    row: Row, pressure: _Pressure, uses: Sequence[GuestUse], culprit: _Culprit | None, before: _Past | None = None
 ) -> dict[str, float | str]:
     values: dict[str, float | str] = {
         _UTIL: round(pressure.util, 4),
         _QUEUE: round(pressure.queue, 3),
         "await_seconds": round(pressure.wait_seconds, 6),
+        **({"await_before_seconds": round(before.wait_seconds, 6)} if before is not None else {}),
         "threshold_utilization_ratio": BUSY_RATIO,
         "threshold_queue_length": LONG_QUEUE,
         "threshold_await_seconds": pressure.slow_seconds,
