@@ -180,14 +180,17 @@ def test_the_heavier_of_two_process_trees_is_named_with_its_share(bench: Bench):
     assert heavy in list_ancestors(int(pid))
     assert finding.values["share"] > 0.7
     assert finding.values["share"] > 2 * finding.values["next_share"]
-    assert str(finding.values["victims"]).startswith("fio[")
-    # The others wait as long as all on this device, and it was never this slow before.
-    assert finding.values[f"await_seconds:{finding.values['victims']}"] == finding.values["await_seconds"] >= 0.02
-    assert any(quote.source.startswith(f"/proc/{pid}") or "/io" in quote.source for quote in finding.quotes)
+    # Other processes of this machine may have files open on it too; fio's second tree is among the victims.
+    (light,) = [name for name in str(finding.values["victims"]).split(", ") if name.startswith("fio[")]
+    assert bench.loads[1].pid in list_ancestors(int(light.removesuffix("]").removeprefix("fio[")))
+    # The others wait as long as all on this device.
+    assert finding.values[f"await_seconds:{light}"] == finding.values["await_seconds"] >= 0.02
+    assert "await_before_seconds" in finding.values
+    assert any(quote.text.startswith(f"{finding.culprit.name} on {bench.disk}: ") for quote in finding.quotes)
     cases = [case for case in judge(facts) if case.primary.entity.name == bench.disk]
     assert [case.primary.fault for case in cases] == ["io_noisy_neighbor"]
     assert (finding.culprit, "culprit") in cases[0].affected
-    assert [role for _, role in cases[0].affected] == ["culprit", "victim"]
+    assert (f"guest:n-1/{light}", "victim") in [(str(entity), role) for entity, role in cases[0].affected]
 
 
 def test_equal_process_trees_have_no_culprit(bench: Bench):
@@ -211,7 +214,7 @@ def test_groups_that_are_named_are_told_by_their_own_counters(bench: Bench, smal
     used = [quote for quote in finding.quotes if quote.source.startswith(str(bench.root))]
     if culprit:
         assert (finding.fault_hint, name_of(bench, finding)) == ("io_noisy_neighbor", f"docker-{'a' * 12}")
-        assert finding.values["share"] > 0.7 and finding.values["victims"] == f"docker-{'b' * 12}"
+        assert finding.values["share"] > 0.7 and f"docker-{'b' * 12}" in str(finding.values["victims"])
         assert used and "w/s" in used[0].text, "counted by device, not by process"
     else:
         assert (finding.fault_hint, finding.culprit) == ("io_saturated", None)

@@ -106,6 +106,7 @@ def _sum_up(consumer: Entity, rows: list[Row], *, is_apart: bool) -> GuestUse:
     ties = {row.reason(_READ) for row in rows}
     if "several_disks" in ties and not is_apart:
         ties = ties - {"several_disks"} | {"disk_from_open_files"}
+    use.is_placed = "disk_unknown" not in ties
     use.certainty, use.doubt = min((TIES.get(tie, TIES[""]) for tie in ties), default=TIES[""])
     return use
 

@@ -26,6 +26,7 @@ class GuestUse:
     Attributes:
         certainty: What a score is worth that rests on it, less than 1 where a device is not known to be on the disk.
         doubt: Why it is less than 1, in words.
+        is_placed: False where it may be busy on another disk altogether.
     """
 
     guest: Entity
@@ -34,6 +35,7 @@ class GuestUse:
     sums: dict[str, float] = field(default_factory=dict)
     certainty: float = 1.0
     doubt: str = ""
+    is_placed: bool = True
 
 
 class DiskMap:

@@ -308,7 +308,8 @@ def _values(
 
 def _list_victims(suspects: _Suspects, pressure: _Pressure, facts: Facts) -> dict[str, float | str]:
     """Name who else waits, and how long now and before: on devices of their own, else as long as all on the disk."""
-    victims = sorted((use for use in suspects.uses if use.guest != suspects.blamed), key=lambda use: use.guest.name)
+    others = [use for use in suspects.uses if use.guest != suspects.blamed and use.is_placed]
+    victims = sorted(others, key=lambda use: use.guest.name)
     values: dict[str, float | str] = {"victims": ", ".join(use.guest.name for use in victims)} if victims else {}
     for use in victims[:8]:
         waits = [wait for row in use.rows if (wait := _read_wait(row)) is not None]
