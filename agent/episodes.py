@@ -18,7 +18,9 @@ BURST_GAP_SECONDS = 180.0
 FLAP_RETURNS, FLAP_SECONDS = 3, 12 * 3600.0
 """A port flaps when it comes back three times within twelve hours: the rule of gpud's InfiniBand scan."""
 MANY_DEVICES = 3
-"""From so many GPUs on, a failed start is the driver's and not the GPU's: our judgement, no source."""
+"""From so many devices on, what they share is at fault and not they: our judgement, no source."""
+REQUEST_SECONDS = 60.0
+"""A card leaves its slot so soon after somebody asked for it: pciehp waits 5 s, the rest is slack (a guess)."""
 
 ENDINGS: Mapping[str, str] = {
     "nfs:ok": "nfs:not_responding",
@@ -31,7 +33,7 @@ ENDINGS: Mapping[str, str] = {
 
 def annotate_episodes(events: Sequence[Event]) -> list[Event]:
     """Add what the company of an event tells about it."""
-    return mark_many_devices(mark_flapping(mark_ended(events)))
+    return mark_lost_path(mark_many_devices(mark_flapping(mark_requested(mark_ended(events)))))
 
 
 def mark_ended(events: Sequence[Event]) -> list[Event]:
@@ -98,6 +100,58 @@ def mark_many_devices(events: Sequence[Event]) -> list[Event]:
         else event
         for event in events
     ]
+
+
+def mark_requested(events: Sequence[Event]) -> list[Event]:
+    """Mark what leaves a slot just after its button was pressed: somebody took it."""
+    requests = [event for event in events if event.code == "pci:hotplug_requested"]
+    if not requests:
+        return list(events)
+    return [
+        _mark(event, over=asked[-1].quote.place)
+        if event.code == "pci:link_down" and (asked := [one for one in requests if _asks_for(one, event)])
+        else event
+        for event in events
+    ]
+
+
+def _asks_for(request: Event, event: Event) -> bool:
+    same_slot = request.node == event.node and request.fields.get("slot") == event.fields.get("slot", "")
+    return same_slot and 0.0 <= (measure_distance(request, event).seconds or 0.0) <= REQUEST_SECONDS
+
+
+GONE = frozenset({"nvme:reset_failed", "nvme:disabled", "nvme:removed", "scsi:offline"})
+COMPLAINTS = GONE | {"nvme:timeout", "scsi:timeout", "block:io_error"}
+
+
+def mark_lost_path(events: Sequence[Event]) -> list[Event]:
+    """Mark drives that went together: at least three of one node within one burst speak of the path before them."""
+    lost: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.code in GONE:
+            lost[event.node].append(event)
+    together = {node: drives for node, gone in lost.items() if len(drives := _went_together(gone)) >= MANY_DEVICES}
+    if not together:
+        return list(events)
+    return [
+        _mark(event, path=str(len(together[event.node])))
+        if event.code in COMPLAINTS and event.entity in together.get(event.node, ())
+        else event
+        for event in events
+    ]
+
+
+def _went_together(gone: Sequence[Event]) -> set[Entity]:
+    first: dict[Entity, Event] = {}
+    for event in gone:
+        first.setdefault(event.entity, event)
+    groups = [{drive for drive, other in first.items() if _is_near(event, other)} for event in first.values()]
+    return max(groups, key=len, default=set())
+
+
+def _is_near(one: Event, other: Event) -> bool:
+    timed = one.moment.seconds is not None and other.moment.seconds is not None
+    return timed and abs(measure_distance(one, other).seconds or 0.0) <= BURST_GAP_SECONDS
 
 
 def count_bursts(events: Iterable[Event]) -> int:

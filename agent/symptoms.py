@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.episodes import annotate_episodes, count_bursts
+from agent.episodes import BURST_GAP_SECONDS, MANY_DEVICES, annotate_episodes, count_bursts
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.types import Suspicion
 from tools.clock import measure_distance
@@ -66,7 +66,8 @@ def _add(
 def _place_of(fault: str, entity: Entity) -> Entity:
     """A fault of the machine is on the node, however many of its devices tell of it."""
     row = load_faults().get(fault)
-    whole = row is not None and row.component == "node" and entity.kind in ("gpu", "nic", "disk", "guest")
+    is_part = entity.kind in ("gpu", "nic", "disk", "guest") or (entity.kind == "job" and not entity.name)
+    whole = row is not None and row.component == "node" and is_part
     return Entity("node", node=entity.node) if whole else entity
 
 
@@ -102,6 +103,7 @@ COMPANY: Mapping[str, str] = {
     "over": "episode:over",
     "flaps": "nic:flapping",
     "devices": "gpu:init_failed_on_many",
+    "path": "storage:drives_lost",
     "fan_only": "gpu:fan_unreadable",
 }
 """Fields that make another event of an event, whatever its code."""
@@ -151,8 +153,56 @@ def _came_back(suspicion: Suspicion, events: Sequence[Event]) -> bool:
     return any((measure_distance(last, end).seconds or 0) > 0 for end in ends)
 
 
-def _field_says(name: str, *words: str) -> Callable[[Suspicion, Sequence[Event]], bool]:
-    return lambda s, _: any(e.fields.get(name, "") in words for e in s.events)
+def _asks_for_reboot(suspicion: Suspicion, events: Sequence[Event]) -> bool:
+    """Whether Xid 154, which speaks of another Xid, says that a reset of this GPU is not enough."""
+    words = (e.fields.get("recovery_action", "") for e in events if e.entity == suspicion.entity)
+    return any("reboot" in word.lower() for word in words)
+
+
+def _ended_since(suspicion: Suspicion, events: Sequence[Event]) -> bool:
+    """Whether the job that hung is told to have ended since."""
+    if not suspicion.events:
+        return False
+    first, last = suspicion.events[0], suspicion.events[-1]
+    ends = [e for e in events if e.code in JOB_ENDS or (e.code == "torch:error" and "exitcode" in e.fields)]
+    return any(e.entity == first.entity and (measure_distance(last, e).seconds or 0.0) >= 0 for e in ends)
+
+
+def _is_followed(suspicion: Suspicion, events: Sequence[Event], code: str) -> bool:
+    first = suspicion.events[0] if suspicion.events else None
+    later = (measure_distance(first, e).seconds for e in events if first is not None and e.code == code)
+    return any((seconds or 0.0) >= 0 for seconds in later)
+
+
+def _is_one_of_many(suspicion: Suspicion, events: Sequence[Event]) -> bool:
+    """Whether at least three ports of the node went down within one burst: what they hang on has gone."""
+    first = suspicion.events[0] if suspicion.events else None
+    if first is None:
+        return False
+    downs = [e for e in events if e.code == "nic:link_down" and e.node == first.node and e.moment.seconds is not None]
+    near = {e.entity for e in downs if abs(measure_distance(first, e).seconds or 0.0) <= BURST_GAP_SECONDS}
+    return len(near) >= MANY_DEVICES
+
+
+def _supplies(suspicion: Suspicion) -> int:
+    codes = ("bmc:psu_failed", "bmc:psu_input_lost")
+    return len({e.fields.get("sensor", "") for e in suspicion.events if e.code in codes})
+
+
+def _is_fan_and_heat(suspicion: Suspicion) -> bool:
+    codes = _codes(suspicion)
+    return bool(codes & {"bmc:fan_failed", "bmc:fan_redundancy_lost"}) and bool(codes & BOARD_HEAT)
+
+
+def _is_removable(suspicion: Suspicion) -> bool:
+    named = suspicion.entity.name.startswith(("sr", "fd"))
+    return named or any(e.fields.get("removable") == "yes" for e in suspicion.events)
+
+
+JOB_ENDS = frozenset({"job:failed", "job:killed", "job:cancelled"})
+BOARD_HEAT = frozenset({"bmc:temperature_critical", "bmc:cpu_thermal_trip", "bmc:cpu_throttled", "cpu:thermal"})
+ARRAY_CODES = frozenset({"md:degraded", "bmc:array_degraded"})
+LINK_CODES = frozenset({"pci:aer_fatal", "pci:dpc", "pci:link_down"})
 
 
 CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], bool]]] = (
@@ -160,20 +210,30 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], b
     ("gpu_app_fault", "same_gpc_tpc", lambda s, _: _is_same_place_again(s)),
     ("gpu_app_fault", "several_jobs", lambda s, _: _is_31_of_several_jobs(s)),
     ("gpu_memory_contained", "repeat", lambda s, _: count_bursts(s.events) > 1),
+    ("gpu_memory_contained", "requeued", lambda s, events: _is_followed(s, events, "job:requeued")),
     ("gpu_memory_uncorrectable", "sram_threshold", lambda s, _: any("sram_threshold" in f.values for f in s.findings)),
+    ("gpu_memory_uncorrectable", "reboot_asked", _asks_for_reboot),
+    ("gpu_gsp_fault", "reboot_asked", _asks_for_reboot),
+    ("gpu_internal_fault", "reboot_asked", _asks_for_reboot),
+    ("nvlink_fault", "reboot_asked", _asks_for_reboot),
     ("gpu_off_bus", "handle_only", lambda s, _: _only(s, "gpu:handle_failed")),
-    ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & {"pci:aer_fatal", "pci:dpc", "pci:link_down"})),
+    ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & LINK_CODES)),
     ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),
-    ("disk_media_error", "removable", _field_says("removable", "yes")),
+    ("disk_media_error", "removable", lambda s, _: _is_removable(s)),
     ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
+    ("disk_lost", "array_member", lambda s, _: bool(_codes(s) & ARRAY_CODES)),
     ("disk_wearout", "drive_says", lambda s, _: s.weight == "settles"),
     ("host_cpu_lockup", "hard_or_repeated", lambda s, _: "cpu:hard_lockup" in _codes(s) or count_bursts(s.events) > 1),
+    ("host_memory_correctable", "beyond_rate", lambda s, _: "bmc:memory_ecc_limit" in _codes(s)),
     ("host_memory_correctable", "below_rate", lambda s, _: count_errors(s.events) < CORRECTED_ERRORS_PER_PAGE),
+    ("host_chassis_fault", "several_supplies", lambda s, _: _supplies(s) > 1),
+    ("host_chassis_fault", "fan_and_heat", lambda s, _: _is_fan_and_heat(s)),
     ("host_kernel_panic", "back_up", lambda s, events: bool(s.events) and _came_back(s, events)),
     ("nic_link_down", "came_back", lambda s, events: bool(s.events) and _came_back(s, events)),
-    ("collective_hang", "already_ended", _field_says("ended", "yes")),
-)
+    ("nic_link_down", "peers_down", _is_one_of_many),
+    ("collective_hang", "already_ended", _ended_since),
+)  # fmt: skip
 """(fault, note, test): circumstances under which `differs.csv` changes the action."""
 
 

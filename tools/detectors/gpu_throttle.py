@@ -20,6 +20,8 @@ HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
 LOADED_RATIO = 0.1
 LOW_LIMIT_RATIO = 0.7
 HOT_CELSIUS = 90.0
+IMPOSSIBLE_CELSIUS = 150.0
+"""Above it the sensor is wrong, not the GPU hot; `sensor_sanity` says so."""
 COOL_CELSIUS = 70.0
 """Below it a HW slowdown of no named reason is taken for power, not heat (a guess)."""
 _SHOWN = (
@@ -62,7 +64,11 @@ def _read_heat(row: Row) -> Finding | None:
     temperature = row.latest("gpu_temperature_celsius")
     limit = row.latest("gpu_temperature_slowdown_celsius")
     threshold = limit if limit is not None and limit > 0 else HOT_CELSIUS
-    if temperature is None or temperature < threshold or row.latest("gpu_clock_event_reasons") is not None:
+    if (
+        temperature is None
+        or not threshold <= temperature <= IMPOSSIBLE_CELSIUS
+        or row.latest("gpu_clock_event_reasons") is not None
+    ):
         return None
     note = f"{temperature:.0f} °C is at or above {threshold:.0f} °C, and the throttle reasons are not told"
     return _build(row, "gpu_thermal_throttle", temperature / threshold, note)

@@ -1,0 +1,105 @@
+"""When the action differs: circumstances of the policy table, each with and without what makes it."""
+
+import pytest
+
+from agent.faults import load_differences
+from agent.judge import judge
+from agent.policy import decide
+from agent.symptoms import CIRCUMSTANCES
+from tools.entities import make_gpu
+from tools.types import Coverage, Entity, Event, Facts, Moment, Quote
+
+NODE = Entity("node", "node-b07")
+GPU = make_gpu("node-b07", pci="0000:3b:00.0")
+JOB = Entity("job", "node-b07", "812")
+READ = (Coverage("node:node-b07", "kernel_log", "read"),)
+
+
+def event(code, seconds, entity=NODE, **fields):
+    quote = Quote("kern.log", int(seconds) + 1, f"{code} at {seconds}")
+    return Event(Moment("utc", float(seconds)), entity, code, quote, fields, "kernel")
+
+
+def disk(name):
+    return Entity("disk", "node-b07", name)
+
+
+def nic(name):
+    return Entity("nic", "node-b07", name)
+
+
+def first(*events):
+    case = judge(Facts(events=events, coverage=READ))[0]
+    decision = decide(case)
+    return case.primary.fault, decision.severity, decision.action
+
+
+GSP, REBOOT = event("xid:119", 10, GPU), {"recovery_action": "Node Reboot Required"}
+CONTAINED = event("xid:94", 10, GPU)
+HANG = event("nccl:timeout", 100, JOB, job="812")
+BUTTON = event("pci:hotplug_requested", 10, slot="12")
+
+
+def gone(*names, at=10, step=0):
+    return [event("nvme:disabled", at + step * n, disk(name)) for n, name in enumerate(names)]
+
+
+def down(*names):
+    return [event("nic:link_down", 10 + n, nic(name)) for n, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([GSP], ("gpu_gsp_fault", "critical", "reset_gpu")),
+        ([GSP, event("xid:154", 11, GPU, **REBOOT)], ("gpu_gsp_fault", "critical", "reboot_node")),
+        ([GSP, event("xid:154", 11, GPU, recovery_action="GPU Reset Required")], ("gpu_gsp_fault", "critical", "reset_gpu")),
+        ([GSP, event("xid:154", 11, make_gpu("node-b07", pci="0000:86:00.0"), **REBOOT)],
+         ("gpu_gsp_fault", "critical", "reset_gpu")),
+        ([CONTAINED], ("gpu_memory_contained", "warning", "restart_job")),
+        ([CONTAINED, event("job:requeued", 20, JOB)], ("gpu_memory_contained", "warning", "watch")),
+        ([event("job:requeued", 1, JOB), CONTAINED], ("gpu_memory_contained", "warning", "restart_job")),
+        ([HANG], ("collective_hang", "warning", "restart_job")),
+        ([HANG, event("job:cancelled", 130, JOB)], ("collective_hang", "warning", "check_workload")),
+        ([HANG, event("job:cancelled", 130, Entity("job", "node-b07", "99"))],
+         ("collective_hang", "warning", "restart_job")),
+        (gone("nvme1"), ("disk_lost", "critical", "drain_node")),
+        (gone("nvme1", "nvme2"), ("disk_lost", "critical", "drain_node")),
+        (gone("nvme1", "nvme2", "nvme3"), ("storage_path_fault", "critical", "drain_node")),
+        (gone("nvme1", "nvme2", "nvme3", step=86400), ("disk_lost", "critical", "drain_node")),
+        ([event("md:degraded", 10, disk("sdc"), array="md0")], ("disk_lost", "critical", "inspect_hardware")),
+        ([event("block:medium_error", 10, disk("sr0"))], ("disk_media_error", "info", "none")),
+        ([event("block:medium_error", 10, disk("sdq"), removable="yes")], ("disk_media_error", "info", "none")),
+        ([event("block:medium_error", 10, disk("sdq"))], ("disk_media_error", "critical", "inspect_hardware")),
+        (down("ib0", "ib1"), ("nic_link_down", "critical", "drain_node")),
+        (down("ib0", "ib1", "ib2"), ("nic_link_down", "warning", "run_diagnostics")),
+        ([event("nic:port_down", 10, nic("ib0"))], ("nic_link_down", "warning", "run_diagnostics")),
+        ([event("bmc:memory_ecc_corrected", 10)], ("host_memory_correctable", "info", "watch")),
+        ([event("bmc:memory_ecc_limit", 10)], ("host_memory_correctable", "warning", "inspect_hardware")),
+        ([event("bmc:psu_failed", 10, sensor="PS1")], ("host_chassis_fault", "warning", "inspect_hardware")),
+        ([event("bmc:psu_failed", 10, sensor="PS1"), event("bmc:psu_failed", 20, sensor="PS1")],
+         ("host_chassis_fault", "warning", "inspect_hardware")),
+        ([event("bmc:psu_failed", 10, sensor="PS1"), event("bmc:psu_input_lost", 20, sensor="PS2")],
+         ("host_chassis_fault", "critical", "drain_node")),
+        ([event("bmc:fan_failed", 10)], ("host_chassis_fault", "warning", "inspect_hardware")),
+        ([event("bmc:fan_failed", 10), event("bmc:temperature_critical", 20)],
+         ("host_chassis_fault", "critical", "drain_node")),
+        ([event("pci:link_down", 12, slot="12")], ("pcie_error", "critical", "drain_node")),
+        ([BUTTON, event("pci:link_down", 12, slot="12")], ("benign", "ok", "none")),
+        ([BUTTON, event("pci:link_down", 12, slot="9")], ("pcie_error", "critical", "drain_node")),
+        ([BUTTON, event("pci:link_down", 500, slot="12")], ("pcie_error", "critical", "drain_node")),
+        ([event("pci:link_down", 2, slot="12"), BUTTON], ("pcie_error", "critical", "drain_node")),
+        ([event("dcgm:pcie_replay", 10, GPU)], ("pcie_link_degraded", "warning", "watch")),
+    ],
+)  # fmt: skip
+def test_action_differs_with_the_circumstance(events, expected):
+    assert first(*events) == expected
+
+
+def test_an_assertion_beside_exhausted_mappings_is_their_consequence():
+    cases = judge(Facts(events=(event("gpu:aperture", 10, GPU), event("driver:assertion", 11)), coverage=READ))
+    assert [case.primary.fault for case in cases] == ["gpu_aperture_exhausted"]
+
+
+def test_every_circumstance_has_its_row():
+    assert {(fault, note) for fault, note, _ in CIRCUMSTANCES} <= set(load_differences())
