@@ -323,7 +323,8 @@ docker0: port 3(veth8c1a) entered disabled state
 Lustre: Mounted work-client
 Lustre: Lustre: Build Version: 2.15.4
 RAS: Correctable Errors collector initialized.
-blk_update_request: I/O error, dev fd0, sector 0 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0
+FAT-fs (sdb1): Volume was not properly unmounted. Some data may be corrupt. Please run fsck.
+traps: init[1] trap int3 ip:402178 sp:7ffe5518ee50 error:0
 perf: interrupt took too long (2503 > 2500), lowering kernel.perf_event_max_sample_rate to 79750
 rcu: Hierarchical RCU implementation.
 Memory: 131072K/262144K available

@@ -132,6 +132,8 @@ fs:error||900441 node-D7 clusterfilesystem fdmn.panic 1131228351 1 ServerFileSys
 shared_fs:error|storage:clusterfilesystem|900442 node-D7 clusterfilesystem clusterfilesystem.no_server 1131228351 1 ClusterFileSystem: There is no server for ServerFileSystem domain storage77
 nic:link_down|nic:alt3|900443 node-77 unix.hw net.niff.down 1131228351 1 NIFF: node node-77 detected a failed network connection on network 10.3.0.0 via interface alt3
 bmc:psu_failed||900444 node-77 node psu 1131228351 1 psu failure\\ ambient=33
+block:removable_error|disk:fd0|blk_update_request: I/O error, dev fd0, sector 0 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0
+block:removable_error|disk:sr1|sr 3:0:0:0: [sr1] tag#0 Sense Key : Medium Error [current]
 kernel:panic||R_KPANIC 1131566461 2005.11.09 dn77 Nov 9 12:01:01 dn77/dn77 kernel: Kernel panic - not syncing: Fatal exception
 """.strip("\n").splitlines()
 
@@ -193,6 +195,7 @@ driver:nvml_failed|Failed to initialize NVML: Unknown Error
 gpu:marked_unhealthy|2025/03/04 09:25:03 'nvidia.com/gpu' device marked unhealthy: GPU-11111111-2222-3333-4444-555555555555
 xid:79|2025/03/04 09:25:03 XidCriticalError: Xid=79 on Device=GPU-11111111-2222-3333-4444-555555555555, the device will go unhealthy.
 slurm:unkillable|slurmstepd: error: *** STEP 88121.0 STEPD TERMINATED ON gpu-7 AT 2025-03-04T09:25:03 DUE TO JOB NOT ENDING WITH SIGNALS ***
+job:requeued|[2025-03-04T09:25:03.120] _job_complete: requeue JobId=88121 due to node failure
 slurm:node_down|[2025-03-04T09:25:03.120] Killing JobId=88121 on failed node gpu-7
 slurm:config_differs|[2025-03-04T09:25:03.120] error: Node gpu-7 has low real_memory size (515000 < 1030000)
 slurm:config_differs|[2025-03-04T09:25:03.120] error: Node gpu-7 appears to have a different slurm.conf than the slurmctld.
@@ -318,3 +321,21 @@ def test_a_fabric_manager_without_a_switch_is_not_down() -> None:
         "Mar  4 09:15:02 ws-1 systemd[1]: nvidia-fabricmanager.service: Control process exited, code=exited, status=1/FAILURE\n"
     )
     assert [event.code for event in events(text)] == ["fabric:not_needed"]
+
+
+def test_a_port_that_never_was_up_at_boot_is_not_down() -> None:
+    boot = "[   11.1] r8169 0000:08:00.0 enp8s0: link down\n"
+    later = "[  911.1] r8169 0000:08:00.0 enp8s0: Link is Down\n"
+    assert [event.code for event in events(boot)] == ["nic:no_link_at_boot"]
+    assert [event.code for event in events(later)] == ["nic:link_down"]
+    up = "[    9.1] r8169 0000:08:00.0 enp8s0: Link is Up - 1Gbps/Full\n"
+    assert [event.code for event in events(up + boot)] == ["nic:link_up", "nic:link_down"]
+
+
+def test_a_disk_that_the_log_calls_removable_says_so() -> None:
+    text = (
+        "[  1.1] sd 12:0:0:0: [sdz] Attached SCSI removable disk\n[  1.2] sd 13:0:0:0: [sdy] Attached SCSI disk\n"
+        "[  9.1] critical medium error, dev sdz, sector 2048 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2\n"
+        "[  9.2] critical medium error, dev sdy, sector 2048 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2\n"
+    )
+    assert [event.fields.get("removable", "") for event in events(text)] == ["yes", ""]

@@ -30,6 +30,7 @@ _LEVEL_FIRST = re.compile(
     r"^(?:\([^)]*\) )?(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG) (?P<month>\d\d)-(?P<day>\d\d) "
     r"(?P<clock>\d\d:\d\d:\d\d) "
 )
+_PYTHON = re.compile(r"^(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG):(?P<logger>[A-Za-z_][\w.-]{0,60}):")
 _LABEL_JOB = re.compile(
     r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
     r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
@@ -160,4 +161,18 @@ def _read_level_first(head: Head) -> _Step | None:
     return _cut(head, match, moment), {"level": match["level"]}, "vllm"
 
 
-_READERS = (_read_tag, _read_rank, _read_glog, _read_nccl, _read_stamp, _read_bracketed, _read_level_first)
+def _read_python(head: Head) -> _Step | None:
+    match = _PYTHON.match(head.text)
+    return (_cut(head, match), {"level": match["level"]}, "python logging") if match else None
+
+
+_READERS = (
+    _read_tag,
+    _read_python,
+    _read_rank,
+    _read_glog,
+    _read_nccl,
+    _read_stamp,
+    _read_bracketed,
+    _read_level_first,
+)

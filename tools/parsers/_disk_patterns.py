@@ -10,6 +10,7 @@ import re
 from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
 
 _NOT_DRIVES = re.compile(r"^(?:fd|sr|cdrom|zram|ram)\d")
+"""Media that are no part of a node: the virtual drives of a console, floppies, disks in memory."""
 
 
 def _refine_timeout(fields: Fields) -> Fields | None:
@@ -25,7 +26,7 @@ def _refine_status(fields: Fields) -> Fields | None:
 
 
 def _refine_disk(fields: Fields) -> Fields | None:
-    return None if _NOT_DRIVES.match(fields.get("device", "")) else fields
+    return {**fields, "code": "block:removable_error"} if _NOT_DRIVES.match(fields.get("device", "")) else fields
 
 
 _NVME = (
@@ -190,6 +191,13 @@ _BLOCK = (
         refine=_refine_disk,
     ),
     Pattern("block:io_error", ("beyond end of device",), r"(?P<kind>attempt to access beyond end of device)", on_node),
+    Pattern(
+        "block:removable_error",
+        (": [sr",),
+        r"\bsr [\d:]+: \[(?P<device>sr\d+)\].*?(?P<reason>FAILED Result.*|Sense Key.*|Add\. Sense.*)",
+        on_disk,
+        joins=4,
+    ),
     Pattern(
         "scsi:sense_medium",
         ("Sense Key : ", "Sense Key: "),

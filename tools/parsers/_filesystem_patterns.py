@@ -174,7 +174,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         (
             r"(?P<type>SQUASHFS|FAT-fs|exFAT-fs|F2FS-fs|NTFS-fs|GFS2|OCFS2|ReiserFS)(?: error)? ?(?:\("
-            r"(?P<device>[^)]+)\))?:? ?(?P<reason>.*(?:error|corrupt|withdraw|inconsist).*)"
+            r"(?P<device>[^)]+)\))?:? ?(?P<reason>(?!.*not properly unmounted).*(?:error|corrupt|withdraw|inconsist).*)"
         ),
         on_node,
     ),

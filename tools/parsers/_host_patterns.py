@@ -124,10 +124,10 @@ _PROCESSORS = (
     ),
     Pattern(
         "segfault:process",
-        ("segfault at ", "general protection", "trap invalid opcode", "trap divide error", "trap int3"),
+        ("segfault at ", "general protection", "trap invalid opcode", "trap divide error"),
         (
             r"(?:traps: )?(?<!\S)(?P<process>[^\s\[]{1,64})\[(?P<pid>\d+)\]:? (?P<kind>segfault at \w+|general "
-            r"protection(?: fault)?|trap \w+ ?\w*):? ip:?\s?\w+ sp:?\s?\w+ error:?\s?(?P<error>\w+)"
+            r"protection(?: fault)?|trap (?!int3)\w+ ?\w*):? ip:?\s?\w+ sp:?\s?\w+ error:?\s?(?P<error>\w+)"
             r"(?: in (?P<library>[^\[]+)\[)?"
         ),
         on_node,

@@ -26,7 +26,8 @@ _HARMLESS = re.compile(
     r" failed to load|bad username|Connection (?:closed|reset) by (?:\w+ )*(?:user|[\d.]+ port)|correctable errors?: 0"
     r"|error count since|errs: wr 0, rd 0|corrected error received|collector initialized|containment capabilities"
     r"|\b(?:veth|docker|cali|cni)\w*: |watchdog.*enabled|timeouts? (?:set|is|of|=)|panic[ =]\d|crash ?kernel)"
-    r"|\bINFO\b|\binfo\b[ :>]|\bDEBUG\b|^\[?I\d{4} |<info>"
+    r"|Delayed init of the lockup detector|not properly unmounted|trap int3|timeouts? ?[(=:]"
+    r"|\bINFO\b|\binfo\b[ :>]|\bDEBUG\b|\[?\bI\d{4} \d\d:|<info>"
 )
 
 

@@ -37,6 +37,7 @@ class DiskNames:
         self._by_host: dict[tuple[str, int], set[str]] = defaultdict(set)
         self._host_of_port: dict[tuple[str, int], int] = {}
         self._free_hosts: dict[str, list[int]] = defaultdict(list)
+        self._removable: set[tuple[str, str]] = set()
         self._lines: list[int] = []
         self._seen: list[tuple[str, str]] = []
 
@@ -46,6 +47,8 @@ class DiskNames:
             self._by_address[node, match["address"]] = match["disk"]
             self._by_host[node, int(match["host"])].add(match["disk"])
             self._see(node, number, match["disk"])
+            if "Attached SCSI removable disk" in text:
+                self._removable.add((node, match["disk"]))
         elif (match := _NVME.search(text)) is not None:
             self._see(node, number, match["disk"])
             if match["address"]:
@@ -60,6 +63,10 @@ class DiskNames:
         if len(self._lines) < MAX_SIGHTINGS:
             self._lines.append(number)
             self._seen.append((node, disk))
+
+    def is_removable(self, entity: Entity) -> bool:
+        """Say whether the log calls a disk removable."""
+        return entity.kind == "disk" and (entity.node, entity.name) in self._removable
 
     def resolve(self, entity: Entity, number: int) -> Entity:
         """Name the disk of an address or port as the log does; what it does not tell stays as it is."""

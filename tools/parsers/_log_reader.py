@@ -119,6 +119,8 @@ _NAMING = (
 """Lines that make no event and tell names that the events of other lines need."""
 _UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)
 _ECHO_LINES = 20
+_BOOT_SECONDS = 120.0
+"""Drivers report every port as down when they start it; two minutes after the kernel they have started (a guess)."""
 
 
 @cache
@@ -222,7 +224,10 @@ class LogReader:
             found.fields.setdefault("job", self._job)
         text = raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS]
         entity = found.pattern.entity(node, found.fields)
-        draft = Draft(number, found.code, entity, text, head.moment, head.writer, found.pattern, node, found.fields)
+        code = found.code
+        if code == "nic:link_down" and _is_at_boot(head.moment) and (entity, "nic:link_up") not in self._kept:
+            code = "nic:no_link_at_boot"
+        draft = Draft(number, code, entity, text, head.moment, head.writer, found.pattern, node, found.fields)
         self._recent.append(draft)
         self._keep(draft)
 
@@ -284,6 +289,8 @@ class LogReader:
             if (named := storages.get((draft.code, entity))) is not None:
                 entity = named
                 draft.fields["server"] = named.name
+            if self._disks.is_removable(entity):
+                draft.fields["removable"] = "yes"
             yield Event(draft.moment, entity, draft.code, quote, draft.fields, draft.writer)
 
     # Counting -------------------------------------------------------------------------------------------------------
@@ -347,6 +354,10 @@ def _count_empty(block: bytes) -> int:
     if b"\n\n" not in block and b"\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
         return 0
     return sum(line in (b"", b"\r") for line in block.removesuffix(b"\n").split(b"\n"))
+
+
+def _is_at_boot(moment: Moment) -> bool:
+    return moment.clock == "boot" and moment.seconds is not None and moment.seconds < _BOOT_SECONDS
 
 
 def _clean(text: str) -> str:

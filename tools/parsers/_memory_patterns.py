@@ -98,12 +98,18 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
+        "test:injected",
+        ("machine check poll CPU", "riggering MCE exception"),
+        r"(?P<reason>Starting machine check poll CPU (?P<cpu>\d+)|Triggering MCE exception on CPU (?P<cpu2>\d+))",
+        on_node,
+    ),
+    Pattern(
         "mce:corrected",
         ("orrected error, no action required", "Machine check events logged"),
         r"(?P<reason>\bCorrected error, no action required|Machine check events logged)",
         on_node,
         joins=10,
-        echoes=("cpu:thermal", "cpu:thermal_normal"),
+        echoes=("cpu:thermal", "cpu:thermal_normal", "test:injected"),
     ),
     Pattern(
         "mce:uncorrected",

@@ -131,6 +131,13 @@ _SLURM = (
         joins=20,
     ),
     Pattern(
+        "job:requeued",
+        ("equeu",),
+        r"(?P<reason>\b[Rr]equeu(?:e|ed|ing)(?: job| batch job)? (?:JobId=)?(?P<job>\d+)\b(?!.*of node).*)",
+        on_job,
+        joins=4,
+    ),
+    Pattern(
         "slurm:node_down",
         ("on failed node", "due to failure of node", "DUE TO NODE FAILURE", "NODE_FAIL", "node failure"),
         (
