@@ -86,8 +86,8 @@ def build_consumer_facts(first: ConsumerSample, second: ConsumerSample, *, node:
     """Compute rates between two samples and tie them to disks.
 
     Returns:
-        Windows (one for each disk, one for what cannot be tied), ``uses`` links, ``part_of`` links between disks, and
-        a coverage row of the domain ``guests`` where something could not be seen.
+        A window with a row for each consumer and disk (none where the disk is not known), ``uses`` links, ``part_of``
+        links between disks, and a coverage row of the domain ``guests`` where something could not be seen.
     """
     devices = read_devices(paths)
     links = read_part_links(node=node, paths=paths, devices=devices)
@@ -218,26 +218,26 @@ def _merge(uses: Iterable[_Use]) -> list[_Use]:
 
 
 def _build_facts(uses: Sequence[_Use], seconds: float, now: float, node: str) -> Facts:
-    windows: list[Window] = []
-    links: list[Link] = []
-    for disk in dict.fromkeys(use.disk for use in uses):
-        here = [use for use in uses if use.disk == disk]
-        quotes = {row: _quote(use, seconds) for row, use in enumerate(here)}
-        rates = np.array([_rates(use, seconds) for use in here])
-        windows.append(
-            Window(
-                entities=tuple(use.consumer for use in here),
-                times=np.array([now]),
-                values={signal: rates[:, [column]] for column, signal in enumerate(SIGNALS)},
-                source=f"{_SOURCE}, two samples {seconds:.2f} s apart: {disk or 'disk not known'}",
-                reasons={(row, signal): use.reason for row, use in enumerate(here) for signal in SIGNALS if use.reason},
-                quotes=quotes,
-            )
-        )
-        if disk:
-            owner = Entity("disk", node, disk)
-            links += [Link(use.consumer, "uses", owner, quotes[row]) for row, use in enumerate(here)]
-    return Facts(windows=tuple(windows), links=tuple(links))
+    if not uses:
+        return Facts()
+    # In order of names, so that the readings of a long watch have the same rows.
+    uses = sorted(uses, key=lambda use: (str(use.consumer), use.disk))
+    quotes = {row: _quote(use, seconds) for row, use in enumerate(uses)}
+    rates = np.array([_rates(use, seconds) for use in uses])
+    window = Window(
+        entities=tuple(use.consumer for use in uses),
+        times=np.array([now]),
+        values={signal: rates[:, [column]] for column, signal in enumerate(SIGNALS)},
+        source=f"{_SOURCE}, two samples {seconds:.2f} s apart",
+        reasons={(row, signal): use.reason for row, use in enumerate(uses) for signal in SIGNALS if use.reason},
+        quotes=quotes,
+    )
+    links = [
+        Link(use.consumer, "uses", Entity("disk", node, use.disk), quotes[row])
+        for row, use in enumerate(uses)
+        if use.disk
+    ]
+    return Facts(windows=(window,), links=tuple(links))
 
 
 def _rates(use: _Use, seconds: float) -> list[float]:

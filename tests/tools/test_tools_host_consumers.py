@@ -19,6 +19,7 @@ from tools.host_devices import read_devices, read_part_links
 from tools.host_disk import read_disk_facts
 from tools.host_paths import HostPaths
 from tools.host_processes import find_trees, read_processes
+from tools.record import collect_readings
 from tools.types import Entity, Facts
 
 MIB = 1024**2
@@ -466,3 +467,39 @@ def test_this_machine_is_read_in_little_time():
     for link in facts.links:
         assert link.relation in ("uses", "part_of")
         assert link.object.kind == "disk"
+
+
+class Script:
+    """A source that gives some facts, one reading after the other."""
+
+    name = "script"
+
+    def __init__(self, readings: list[Facts]) -> None:
+        self.readings = readings
+
+    def read_facts(self) -> Facts:
+        return self.readings.pop(0)
+
+
+def test_a_recorded_watch_of_many_readings_names_the_one_of_the_last(machine: Machine):
+    """Consumers come and go: what is long over blames nobody, and nothing is counted once for each reading."""
+
+    def put(heavy: int, light: int) -> ConsumerSample:
+        machine.v2(f"/system.slice/docker-{A}.scope", heavy, heavy)
+        machine.v2(f"/system.slice/docker-{B}.scope", light, light)
+        return machine.sample()
+
+    first, readings = put(0, 0), []
+    for heavy, light in ((3, 90), (93, 90)):  # the second is alone in the last reading
+        after = put(heavy, light)
+        readings.append(saturate(machine, first))
+        first = after
+    assert [disk_saturation.detect(facts)[0].culprit.name[-12:] for facts in readings] == [B[:12], A[:12]]
+    ticks = iter(range(100))
+    collected = collect_readings(
+        Script(readings), seconds=20, every_seconds=10, clock=lambda: next(ticks) * 10.0, sleep=lambda _: None
+    )
+    assert collected.count == 2
+    (finding,) = disk_saturation.detect(collected.build_facts())
+    assert finding.culprit == Entity("guest", "n-1", "docker-a1b2c3d4e5f6")
+    assert finding.values["share"] <= 1.0

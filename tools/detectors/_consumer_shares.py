@@ -6,6 +6,7 @@ reading's row. A reading that is tied to no disk counts for every disk of its ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
@@ -36,12 +37,7 @@ class ConsumerMap:
     """The readings of consumers, each with its disk where one is known."""
 
     def __init__(self, facts: Facts) -> None:
-        rows = [
-            Row(window, number, entity)
-            for window in facts.windows
-            if any(signal in window.values for signal in chain(*SIGNALS.values()))
-            for number, entity in enumerate(window.entities)
-        ]
+        rows = _list_latest(facts)
         self._tied: list[tuple[Link, Row]] = []
         self._untied: list[Row] = []
         self.other_links: list[Link] = []
@@ -71,8 +67,7 @@ class ConsumerMap:
                 apart.add(row.entity)
         rows = {consumer: _keep_lowest(pairs, disks) for consumer, pairs in found.items()}
         for row in self._untied:
-            node = next((entity.node for entity in row.window.entities if entity.node), "")
-            if same_node(node, wanted.node) and row.entity not in rows and not _reads_elsewhere(row, physical):
+            if same_node(_node_of(row), wanted.node) and row.entity not in rows and not _reads_elsewhere(row, physical):
                 rows[row.entity] = [row]
         uses = [_sum_up(consumer, own, is_apart=consumer in apart) for consumer, own in rows.items()]
         if any(use.sums["requests"] < 0 for use in uses):
@@ -80,6 +75,26 @@ class ConsumerMap:
             for use in uses:
                 use.sums["requests"] = 0.0
         return uses
+
+
+def _list_latest(facts: Facts) -> list[Row]:
+    """The rows of the last reading: in a long watch consumers come and go, and links are of the last."""
+    windows = [window for window in facts.windows if any(name in window.values for name in chain(*SIGNALS.values()))]
+    rows = [Row(window, number, entity) for window in windows for number, entity in enumerate(window.entities)]
+    last: dict[str, float] = {}
+    for row in rows:
+        last[_node_of(row)] = max(last.get(_node_of(row), -math.inf), _time_of(row))
+    return [row for row in rows if _time_of(row) >= last[_node_of(row)]]
+
+
+def _time_of(row: Row) -> float:
+    seconds = float(row.window.times[-1]) if len(row.window.times) else math.nan
+    return math.inf if math.isnan(seconds) else seconds
+
+
+def _node_of(row: Row) -> str:
+    # A job has no host of its own; all rows of a window are of one.
+    return next((entity.node for entity in row.window.entities if entity.node), "")
 
 
 def _keep_lowest(pairs: Sequence[tuple[Entity, Row]], disks: DiskMap) -> list[Row]:
@@ -94,14 +109,14 @@ def _keep_lowest(pairs: Sequence[tuple[Entity, Row]], disks: DiskMap) -> list[Ro
 
 def _reads_elsewhere(row: Row, physical: Row) -> bool:
     disk_reads = physical.recent("disk_read_bytes_per_second")
-    reads = row.recent(_READ) or 0.0
+    reads = row.latest(_READ) or 0.0
     return disk_reads is not None and reads > _ELSEWHERE * disk_reads + _SLACK_BYTES_PER_SECOND
 
 
 def _sum_up(consumer: Entity, rows: list[Row], *, is_apart: bool) -> GuestUse:
     use = GuestUse(consumer, rows)
     for name in MEASURES:
-        told = [reading for row in rows for signal in SIGNALS[name] if (reading := row.recent(signal)) is not None]
+        told = [reading for row in rows for signal in SIGNALS[name] if (reading := row.latest(signal)) is not None]
         use.sums[name] = sum(told) if told or name != "requests" else -1.0
     ties = {row.reason(_READ) for row in rows}
     if "several_disks" in ties and not is_apart:
