@@ -19,7 +19,6 @@ OF_THE_SEAT = {"claims": [], "usage": None, "model": None, "decided_by": "rules"
 
 KNOWN_MISSES = {
     "s-0434": "the column clocks.current.sm, as nvidia-smi heads it, is not read",
-    "s-0666": "a machine check between the marks of the kernel's injector is taken for a real one",
     "s-0964": "the mount table is not read, so that nothing tells which drive is the root's",
 }
 """Scenarios that the rules get wrong today, and why; one that is right by now has to leave the list."""
