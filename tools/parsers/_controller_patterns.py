@@ -136,6 +136,7 @@ PATTERNS: tuple[Pattern, ...] = (
             "Adapter aborted all",
         ),
         (
+            r"(?<![\w-])"
             r"(?P<driver>qla\w+|lpfc|rport-\S+|bfa|fnic\w*|zfcp)\b.*?(?P<reason>LOOP DOWN detected.*|blocked FC remote "
             r"port"
             r" time ?out.*|Link Down Event.*|LINK DOWN.*|Adapter aborted all.*)"

@@ -215,7 +215,7 @@ _NETWORK = (
             "stop_block timed out",
         ),
         (
-            rf"(?P<driver>ena|bnxt_en|bnx2x|ice|iavf|i40e|i40evf|ixgbe|ixgbevf|igb|igc|e1000e?|tg3|sfc|cxgb4|qede|enic"
+            rf"(?<![\w-])(?P<driver>ena|bnxt_en|bnx2x|ice|iavf|i40e|i40evf|ixgbe|ixgbevf|igb|igc|e1000e?|tg3|sfc|cxgb4|qede|enic"
             rf"|nfp|ionic|"
             rf"atlantic|hns3|gve|mana|hinic|efa|irdma) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>(?:PF"
             rf"|CORE|GLOB)?\w* ?"
@@ -245,7 +245,7 @@ _NETWORK = (
             "Adapter removed",
         ),
         (
-            rf"(?:(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI"
+            rf"(?:(?<![\w-])(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI"
             rf"|KERNEL_IB.*?)(?P<reason>Firmware "
             rf"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*"
             rf"|LANai is not "
@@ -258,7 +258,7 @@ _NETWORK = (
         "nic:thermal",
         ("over heated", "overheated", "Fan has stopped", "ver temperature", "verheat"),
         (
-            rf"(?P<driver>ixgbe|igb|igc|i40e|ice|bnx2x|bnxt_en|cxgb4|sfc|qede|atlantic) (?P<pci>{BDF})(?: "
+            rf"(?<![\w-])(?P<driver>ixgbe|igb|igc|i40e|ice|bnx2x|bnxt_en|cxgb4|sfc|qede|atlantic) (?P<pci>{BDF})(?: "
             rf"(?P<device>[\w-]+))?:? .*?"
             rf"(?P<reason>.*over ?heat.*|Fan has stopped.*|.*[Oo]ver temperature.*)"
         ),
@@ -268,6 +268,7 @@ _NETWORK = (
         "nic:module_error",
         ("unsupported SFP", "nsupported SFP", "Module not supported", "odule is not supported", "Unqualified module"),
         (
+            r"(?<![\w-])"
             rf"(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>.*(?i:unsupported "
             rf"sfp).*"
             rf"|.*[Mm]odule (?:is )?not supported.*|.*[Uu]nqualified module.*)"
@@ -285,7 +286,7 @@ _NETWORK = (
             "internal error detected",
         ),
         (
-            rf"(?P<driver>mlx4_core|mlx5_core|bnxt_en|ice|i40e|hfi1|efa|irdma|cxgb4|qede)(?:: probe of"
+            rf"(?<![\w-])(?P<driver>mlx4_core|mlx5_core|bnxt_en|ice|i40e|hfi1|efa|irdma|cxgb4|qede)(?:: probe of"
             rf"| (?=\S+:?\s+probe)|) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?(?P<reason>failed "
             rf"with error -\d+|[Ff]irmware (?:fatal|crash|hang|not responding|reset event"
             rf"|unresponsive).*|hwrm .*time ?out.*|Error \(timeout: \d+\).*|device is going to be reset"
@@ -381,7 +382,7 @@ _LAST = (
             "efa ",
         ),
         (
-            rf"(?P<driver>mlx5_core|mlx5_ib|mlx4_\w+|bnxt_en|bnxt_re|hfi1|irdma|ena|efa|ice|i40e|ixgbe) "
+            rf"(?<![\w-])(?P<driver>mlx5_core|mlx5_ib|mlx4_\w+|bnxt_en|bnxt_re|hfi1|irdma|ena|efa|ice|i40e|ixgbe) "
             rf"(?P<pci>{BDF})(?: "
             rf"(?P<device>[\w-]+))?:? (?P<reason>.*\b(?:[Ff]ailed|FAILED|[Ff]ailure|[Ee]rror|ERROR|timed out|hung"
             rf"|[Uu]nable to|[Cc]an"
