@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent.episodes import BURST_GAP_SECONDS, MANY_DEVICES, annotate_episodes, count_bursts
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
+from agent.fold import same_disk
 from agent.types import Suspicion
 from tools.clock import measure_distance
 from tools.entities import resolve_entities
@@ -199,6 +200,10 @@ def _is_removable(suspicion: Suspicion) -> bool:
     return named or any(e.fields.get("removable") == "yes" for e in suspicion.events)
 
 
+def _holds_system(suspicion: Suspicion, events: Sequence[Event]) -> bool:
+    return any(e.code == "mount:system" and same_disk(e.entity, suspicion.entity) for e in events)
+
+
 JOB_ENDS = frozenset({"job:failed", "job:killed", "job:cancelled"})
 BOARD_HEAT = frozenset({"bmc:temperature_critical", "bmc:cpu_thermal_trip", "bmc:cpu_throttled", "cpu:thermal"})
 ARRAY_CODES = frozenset({"md:degraded", "bmc:array_degraded"})
@@ -220,6 +225,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], b
     ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & LINK_CODES)),
     ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),
     ("disk_media_error", "removable", lambda s, _: _is_removable(s)),
+    ("disk_media_error", "system_drive", lambda s, events: _holds_system(s, events)),
     ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
     ("disk_lost", "array_member", lambda s, _: bool(_codes(s) & ARRAY_CODES)),

@@ -24,7 +24,12 @@ DOMAIN: Domain = "gpu"
 
 _COLUMNS = {signal.column: signal for signal in SIGNALS.values() if signal.name.startswith("gpu_") and signal.column}
 _NAMES = frozenset({"index", "name", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial", "timestamp", "pstate"})
-_ALIASES = {"clocks_throttle_reasons": "clocks_event_reasons", "power.draw.instant": "power.draw"}
+_ALIASES = {
+    "clocks_throttle_reasons": "clocks_event_reasons",
+    "power.draw.instant": "power.draw",
+    "clocks.current.sm": "clocks.sm",
+    "clocks.current.memory": "clocks.mem",
+}
 _BITS: Mapping[str, int] = {
     "gpu_idle": 0x1,
     "applications_clocks_setting": 0x2,
