@@ -157,6 +157,14 @@ ACT: dict[tuple[str, str], str] = {
     ("restart_job", ""): "scontrol requeue {job}",
     ("restart_service", ""): "systemctl restart {service}",
     ("collect_evidence", "gpu"): "nvidia-bug-report.sh --safe-mode",
+    (
+        "collect_evidence",
+        "io_noisy_neighbor",
+    ): "iostat -x 1 10 > iostat-{node}.txt; pidstat -d 1 5; systemd-cgtop --order=io",
+    (
+        "collect_evidence",
+        "io_saturated",
+    ): "iostat -x 1 10 > iostat-{node}.txt; pidstat -d 1 5; systemd-cgtop --order=io",
     ("collect_evidence", "disk"): "smartctl -x /dev/{disk}",
     ("collect_evidence", "nic"): "ethtool -S {nic}",
     ("collect_evidence", ""): "dmesg -T > dmesg-{node}.txt",
@@ -164,7 +172,7 @@ ACT: dict[tuple[str, str], str] = {
     ("validate", "node"): "dcgmi diag -r 1",
     ("validate", "disk"): "smartctl -H /dev/{disk}",
 }
-"""What a person types for an action on a component; the component is empty where it makes no difference."""
+"""What a person types for an action on a fault, else on a component; empty where that makes no difference."""
 
 ALWAYS_NEEDS_FREE_NODE: frozenset[str] = frozenset({"reset_gpu", "reboot_node", "update_software", "drain_node"})
 OPENS_THE_MACHINE: frozenset[str] = frozenset({"inspect_hardware", "replace_part", "run_diagnostics"})
@@ -212,7 +220,8 @@ def _needs_free_node(action: str, component: str) -> bool:
 
 
 def _command(given: str | None, action: str, component: str, names: dict[str, str]) -> str | None:
-    template = given or ACT.get((action, component)) or ACT.get((action, ""))
+    keys = ((action, names["fault"]), (action, component), (action, ""))
+    template = given or next((ACT[key] for key in keys if key in ACT), None)
     return template.format_map(names) if template else None
 
 

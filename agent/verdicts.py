@@ -172,10 +172,10 @@ def _summary(case: Case, decision: Decision, words: str) -> str:
 def summarise(case: Case, decision: Decision) -> str:
     """Say in two or three sentences what is wrong, what it explains and what to do."""
     fault = load_faults()[decision.fault]
-    culprit = next((str(entity) for entity, role in case.affected if role == "culprit"), "")
+    culprit = _culprit_sentence(case)
     # The words before the colon say what it is; the rest of the row lists every sign that it may have.
     first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
-    parts = [f"{first}{_first_place(case)}.", f"The culprit is {culprit}." if culprit else ""]
+    parts = [f"{first}{_first_place(case)}.", culprit]
     if case.notes and decision.fault in ("unknown", "healthy", "benign", "not_applicable"):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300]}.")
     if case.consequences:
@@ -185,6 +185,13 @@ def summarise(case: Case, decision: Decision) -> str:
     parts += [f"Not certain: {doubts[0]}." if doubts else "", *case.history]
     parts.append(_next_sentence(case, decision))
     return " ".join(part for part in parts if part)
+
+
+def _culprit_sentence(case: Case) -> str:
+    finding = next((f for f in case.primary.findings if f.culprit), None)
+    if finding is None:
+        return ""
+    return f"The culprit is {finding.culprit}{': ' + finding.note.rstrip('.') if finding.note else ''}."
 
 
 def _first_place(case: Case) -> str:
