@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
 from tools.catalogue.tables import code_facts
-from tools.document import TextDocument
+from tools.document import FileDocument, TextDocument
 from tools.parsers import application_log, kernel_log
+from tools.parsers._regex_bounds import bound_gaps
+from tools.sources._probe import GuardedDocument
 from tools.types import Event
 
 
@@ -339,3 +344,38 @@ def test_a_disk_that_the_log_calls_removable_says_so() -> None:
         "[  9.2] critical medium error, dev sdy, sector 2048 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2\n"
     )
     assert [event.fields.get("removable", "") for event in events(text)] == ["yes", ""]
+
+
+BOUNDS = {
+    r"a.*?(?P<why>.*failed.*|hung.*)": r"a.{0,400}?(?P<why>failed.*|hung.*)",
+    r"a(?P<why>.*failed.*)": r"a(?P<why>.{0,400}failed.*)",
+    r"a.*?(?:[)|]x|\(.*y|.*z)b.*": r"a.{0,400}?(?:[)|]x|\(.{0,400}y|z)b.*",
+    r"(?=.*down).*?up": r"(?=.{0,400}down).{0,400}?up",
+}
+
+
+@pytest.mark.parametrize("regex", BOUNDS)
+def test_gaps_get_a_length(regex: str) -> None:
+    assert bound_gaps(regex) == BOUNDS[regex]
+
+
+@pytest.mark.parametrize(
+    "filler", ["socketPollConnect", "beegfs", "btl_tcp", "nfs4_", "NCCL WARN Call to ", "mlx5_core "]
+)
+def test_a_line_of_nothing_but_triggers_costs_little(filler: str) -> None:
+    started = time.perf_counter()
+    events(filler * 300 + "\n")
+    assert time.perf_counter() - started < 3.0
+
+
+def test_a_guarded_text_in_blocks_is_the_same_as_in_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"[  {n}.0] line {n}\n" for n in range(200)), encoding="utf-8")
+    for limit in (10**6, 300):
+        by_line = GuardedDocument(FileDocument("x.log", "", path), limit)
+        by_block = GuardedDocument(FileDocument("x.log", "", path), limit)
+        lines = [line.text for line in by_line.lines()]
+        blocks = b"".join(by_block.blocks()).decode().splitlines()
+        assert blocks == lines
+        assert by_block.ended == by_line.ended
+        assert (by_block.ended is not None) == (limit == 300)

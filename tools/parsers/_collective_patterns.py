@@ -61,7 +61,7 @@ _NCCL = (
         "nccl:network_error",
         ("NCCL WARN", "socketStartConnect", "socketPollConnect", "ncclSocket"),
         (
-            rf"(?:NCCL WARN|[sS]ocket\w+).*?(?:[Cc]all to (?P<call>\w+)|[Cc]onnect(?:ing)?)(?: to "
+            rf"(?:NCCL WARN|\b[sS]ocket\w{{1,40}}).*?(?:[Cc]all to (?P<call>\w+)|[Cc]onnect(?:ing)?)(?: to "
             rf"(?P<peer>\S+))?.*?(?P<reason>{_NET_REASONS})"
         ),
         on_job,
@@ -275,7 +275,8 @@ _NETWORK = (
             "PMIx",
         ),
         (
-            rf"(?:btl_tcp\S*|oob_tcp\S*|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{_NET_REASONS}|lost communication.*"
+            rf"\b(?:btl_tcp\S{{0,80}}|oob_tcp\S{{0,80}}|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{_NET_REASONS}|lost "
+            rf"communication.*"
             rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
             rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach "
             rf"each other.*)"

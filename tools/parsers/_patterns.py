@@ -14,6 +14,7 @@ from functools import cache
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from tools.entities import make_gpu, make_pci_device
+from tools.parsers._regex_bounds import bound_gaps
 from tools.types import Entity
 
 Fields = dict[str, str]
@@ -26,7 +27,6 @@ BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 MAX_MATCH_CHARACTERS = 2000
 """How much of a message is searched: a kernel record holds 1,000 or so, and quotes are cut there too."""
-_GAP = ".{0,400}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,7 @@ class PatternTable:
     def _regex(self, row: int) -> re.Pattern[str]:
         compiled = self._compiled[row]
         if compiled is None:
-            # A bounded gap keeps a hostile line from costing the square of its length.
-            bounded = self._patterns[row].regex.replace(".*?", _GAP)
-            compiled = self._compiled[row] = re.compile(bounded)
+            compiled = self._compiled[row] = re.compile(bound_gaps(self._patterns[row].regex))
         return compiled
 
 

@@ -52,7 +52,7 @@ PATTERNS: tuple[Pattern, ...] = (
             "tale NFS file handle",
         ),
         (
-            r"(?P<type>NFS|nfs4?)\w*(?:: |\S* ).*?(?P<reason>failed on NFSv4 server (?P<server>\S+) "
+            r"\b(?P<type>NFS|nfs4?)\w{0,40}(?:: |\S{0,60} ).*?(?P<reason>failed on NFSv4 server (?P<server>\S+) "
             r"with error \d+|Mount failed on (?P<server2>\S+?),.*|mount\.nfs: .*(?:timed out|refused"
             r"|failed).*|[Ss]tale (?:NFS )?file handle|Lock reclaim failed)"
         ),
@@ -131,7 +131,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "shared_fs:error",
         ("beegfs", "BeeGFS"),
         (
-            r"(?i:beegfs)\S* ?.*?(?P<reason>(?i:communication error|retrying communication|connect "
+            r"\b(?i:beegfs)\S{0,60} ?.*?(?P<reason>(?i:communication error|retrying communication|connect "
             r"failed|unable to connect|receive timed out|i/o error|remote I/O error|node (?:is "
             r")?offline).*)"
         ),
