@@ -299,11 +299,11 @@ def test_a_scsi_address_is_the_disk_that_the_log_names() -> None:
 
 def test_one_trouble_of_a_lustre_is_one_storage() -> None:
     text = (
-        "[  1.1] LustreError: 15f-b: work-MDT0000: cannot register this client with the MGS: rc = -110\n"
+        "[  1.1] LustreError: 15f-b: flash-MDT0000: cannot register this client with the MGS: rc = -110\n"
         "[  1.2] LustreError: 4410:0:(super25.c:176:lustre_fill_super()) llite: Unable to mount <unknown>: rc = -110\n"
-        "[  1.3] mount.lustre: mount 10.9.8.2@o2ib:10.9.8.3@o2ib:/work/sub at /mnt/work failed: Connection timed out\n"
+        "[  1.3] mount.lustre: mount 10.9.8.2@o2ib:10.9.8.3@o2ib:/flash/sub at /mnt/flash failed: Connection timed out\n"
     )
-    assert {entity_name(event) for event in events(text)} == {"storage:work"}
+    assert {entity_name(event) for event in events(text)} == {"storage:flash"}
 
 
 def test_a_machine_check_record_of_throttling_is_no_memory_error() -> None:
