@@ -19,7 +19,7 @@ from agent.types import Verdict
 from serve.library import read_excerpts
 from serve.render import render_lines, render_step, render_verdict
 from serve.store import open_site_store
-from serve.terminal import print_people, print_text
+from serve.terminal import print_people, print_text, print_words
 from serve.timeline import render_timeline
 from tools.entities import make_gpu, parse_entity
 from tools.errors import OperatorError
@@ -129,7 +129,7 @@ def run_clear(spelling: str, *, why: str, did: Did, now: datetime) -> int:
     words = [
         f"cleared: {state.fault} on {state.entity}, open since {spell_time(state.since_seconds)}" for state in ended
     ]
-    print_text("\n".join(words or [f"noted: {did} of {entity}"]))
+    print_words("\n".join(words or [f"noted: {did} of {entity}"]))
     return 0
 
 

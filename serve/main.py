@@ -13,6 +13,7 @@ import typer
 
 from rag.errors import RagError
 from tools.errors import DaytwoError
+from tools.evidence import neutralise
 
 app = typer.Typer(
     name="daytwo",
@@ -245,8 +246,8 @@ class _BugSeam:
     ) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        traceback.print_exception(kind, error, trace)
-        sys.stderr.write("daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n")
+        told = neutralise("".join(traceback.format_exception(kind, error, trace)))
+        sys.stderr.write(told + "daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n")
         sys.exit(2)
 
 
@@ -258,7 +259,8 @@ def main() -> None:
         try:
             app()
         except (DaytwoError, RagError) as error:
-            sys.stderr.write(f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else ""))
+            told = f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else "")
+            sys.stderr.write(neutralise(told))
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)

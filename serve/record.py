@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agent.settings import Settings, load_settings
-from serve.terminal import note, print_text
+from serve.terminal import note, print_words
 from tools.clock import format_time
 from tools.errors import OperatorError
 from tools.host_log import open_kernel_log
@@ -73,7 +73,7 @@ def run_record(
     manifest = write_recording(out, manifest, facts, kernel_log=kernel_log, scrubber=scrubber)
     if scrubber is not None and scrub_map is not None:
         write_map(scrub_map, scrubber)
-    print_text(_tell(out, manifest))
+    print_words(_tell(out, manifest))
     return 0
 
 

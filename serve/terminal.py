@@ -8,10 +8,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from tools.evidence import neutralise
+
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType
+    from rich.segment import Segment
 
 PEOPLE_WIDTH = 100
 """Widest text on a terminal: longer lines are hard to read, however wide the window (a guess)."""
@@ -38,6 +42,7 @@ def print_by(draw: Callable[[Console], object]) -> None:
 
     console = Console(highlight=False)
     console.width = min(console.width, PEOPLE_WIDTH)
+    console.push_render_hook(_NeutralHook())
     with _until_reader_leaves():
         draw(console)
 
@@ -57,12 +62,37 @@ def draw_plain(draw: Callable[[Console], object], *, width: int = PLAIN_WIDTH) -
     from rich.console import Console
 
     page = io.StringIO()
-    draw(Console(file=page, width=width, color_system=None, highlight=False, force_terminal=False))
+    console = Console(file=page, width=width, color_system=None, highlight=False, force_terminal=False)
+    console.push_render_hook(_NeutralHook())
+    draw(console)
     return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
 
+@dataclass(frozen=True, slots=True)
+class _Neutral:
+    """A renderable whose text cannot steer a terminal, wherever it came from; colours are Rich's own and stay."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else segment._replace(text=neutralise(segment.text))
+
+
+class _NeutralHook:
+    """Sees all that a console prints."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Neutral(one) for one in renderables]
+
+
+def print_words(text: str) -> None:
+    """Print plain text for people; what a name of a file or host smuggles in is made harmless."""
+    print_text(neutralise(text))
+
+
 def print_text(text: str) -> None:
-    """Print text as it is, with one line end."""
+    """Print text of our own, or a document for scripts, as it is, with one line end."""
     with _until_reader_leaves():
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
@@ -81,5 +111,5 @@ def _until_reader_leaves() -> Iterator[None]:
 
 def note(text: str) -> None:
     """Tell something beside the result: on standard error."""
-    sys.stderr.write(text.rstrip("\n") + "\n")
+    sys.stderr.write(neutralise(text).rstrip("\n") + "\n")
     sys.stderr.flush()

@@ -9,6 +9,7 @@ from tools.clock import format_moment
 from tools.types import NO_MOMENT, Moment, Quote
 
 MAX_QUOTE_CHARACTERS = 2000
+BLANKS = "\t\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +81,14 @@ class EvidenceBook:
 
 
 def neutralise(text: str) -> str:
-    """Replace control characters, so that evidence can never steer a terminal; tabs become spaces."""
-    return "".join(c if c.isprintable() else " " if c == "\t" else "�" if c != "\n" else "\n" for c in text)
+    """Replace what could steer a terminal or turn the order of letters around; tabs and odd blanks become spaces.
+
+    Control characters, marks of direction (U+202E and its kind) and lone surrogates are none of them printable.
+    """
+    return text if text.isprintable() else "".join(map(_neutralise_character, text))
+
+
+def _neutralise_character(c: str) -> str:
+    if c.isprintable() or c == "\n":
+        return c
+    return " " if c in BLANKS else "�"
