@@ -247,7 +247,9 @@ class _BugSeam:
         if error is None or not isinstance(error, Exception):
             return
         told = neutralise("".join(traceback.format_exception(kind, error, trace)))
-        sys.stderr.write(told + "daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n")
+        sys.stderr.write(
+            told + "daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n"
+        )
         sys.exit(2)
 
 

@@ -40,9 +40,8 @@ def print_by(draw: Callable[[Console], object]) -> None:
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = _make_harmless(Console(highlight=False))
     console.width = min(console.width, PEOPLE_WIDTH)
-    console.push_render_hook(_NeutralHook())
     with _until_reader_leaves():
         draw(console)
 
@@ -63,8 +62,7 @@ def draw_plain(draw: Callable[[Console], object], *, width: int = PLAIN_WIDTH) -
 
     page = io.StringIO()
     console = Console(file=page, width=width, color_system=None, highlight=False, force_terminal=False)
-    console.push_render_hook(_NeutralHook())
-    draw(console)
+    draw(_make_harmless(console))
     return "".join(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
 
@@ -79,11 +77,15 @@ class _Neutral:
             yield segment if segment.control else segment._replace(text=neutralise(segment.text))
 
 
-class _NeutralHook:
-    """Sees all that a console prints."""
+def _make_harmless(console: Console) -> Console:
+    from rich.console import RenderHook
 
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Neutral(one) for one in renderables]
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [_Neutral(one) for one in renderables]
+
+    console.push_render_hook(Hook())
+    return console
 
 
 def print_words(text: str) -> None:

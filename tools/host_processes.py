@@ -71,21 +71,26 @@ def read_processes(paths: HostPaths) -> dict[int, Process]:
 def _read_process(folder: Path) -> Process | None:
     try:
         text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        counts = _read_counts(folder / "io")
     except OSError:
-        return None
+        return None  # it ended meanwhile
     head, _, tail = text.rpartition(")")
     cells = tail.split()
     if len(cells) < 20 or int(cells[6]) & _KERNEL_THREAD:
         return None
     pid, _, command = head.partition(" (")
-    return Process(int(pid), int(cells[1]), int(cells[2]), command, int(cells[19]), _read_counts(folder / "io"))
+    return Process(int(pid), int(cells[1]), int(cells[2]), command, int(cells[19]), counts)
 
 
 def _read_counts(path: Path) -> Counts | None:
     try:
         text = path.read_text(encoding="ascii", errors="replace")
-    except OSError:
+    except PermissionError:
         return None
+    except FileNotFoundError:
+        if path.parent.exists():
+            return None  # a kernel without this accounting
+        raise
     numbers = {key: int(value) for key, _, value in (line.partition(": ") for line in text.splitlines()) if value}
     written = numbers.get("write_bytes", 0) - numbers.get("cancelled_write_bytes", 0)
     return Counts(numbers.get("read_bytes", 0), written)

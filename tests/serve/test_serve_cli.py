@@ -224,7 +224,13 @@ STEERING = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m"
 
 def test_names_and_errors_cannot_steer_the_terminal(run, tmp_path):
     """A host, a file and an argument that carry escapes: what people see holds none of them."""
-    entry = {"_HOSTNAME": f"n7{STEERING}", "__REALTIME_TIMESTAMP": "1795140849214926", "MESSAGE": XID, "SYSLOG_IDENTIFIER": "kernel", "_TRANSPORT": "kernel"}
+    entry = {
+        "_HOSTNAME": f"n7{STEERING}",
+        "__REALTIME_TIMESTAMP": "1795140849214926",
+        "MESSAGE": XID,
+        "SYSLOG_IDENTIFIER": "kernel",
+        "_TRANSPORT": "kernel",
+    }
     folder = tmp_path / "case"
     folder.mkdir()
     (folder / f"journal{STEERING.replace('/', '')}.json").write_text(json.dumps(entry) + "\n", encoding="utf-8")
