@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Literal, cast
 
 from agent.types import Action, SeverityWord, Urgency
+from tools.walk import walk_modules
 
 Weight = Literal["settles", "indicates", "weak", "none"]
 Scope = Literal["entity", "disk", "node", "node_or_job", "reading", "logged"]
@@ -92,29 +93,15 @@ class Escalation:
     why: str
 
 
-DETECTOR_FAULTS = frozenset(
-    {
-        "gpu_missing",
-        "gpu_thermal_throttle",
-        "gpu_power_throttle",
-        "gpu_memory_uncorrectable",
-        "gpu_memory_remap_pending",
-        "gpu_memory_remap_failure",
-        "gpu_internal_fault",
-        "gpu_process_leak",
-        "gpu_clock_stuck",
-        "gpu_memory_correctable_rising",
-        "sensor_invalid",
-        "pcie_link_degraded",
-        "io_saturated",
-        "io_noisy_neighbor",
-        "disk_wearout",
-        "disk_media_error",
-        "disk_link_error",
-        "nic_link_degraded",
-    }
-)
-"""Faults that detectors of this edition hint at; a test holds it against the detectors."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person types for an action: on a fault or component, under a scheduler, on the node or where they are."""
+
+    action: str
+    subject: str
+    scheduler: str
+    runs_on: Literal["node", "admin"]
+    command: str
 
 
 def _read_rows(name: str) -> list[dict[str, str]]:
@@ -123,9 +110,25 @@ def _read_rows(name: str) -> list[dict[str, str]]:
 
 
 @cache
+def load_commands() -> tuple[Command, ...]:
+    """Read the commands of plans."""
+    return tuple(
+        Command(
+            row["action"], row["for"], row["scheduler"], "node" if row["runs_on"] == "node" else "admin", row["command"]
+        )
+        for row in _read_rows("commands.csv")
+    )
+
+
+def list_detector_faults() -> frozenset[str]:
+    """Faults that some detector hints at, as each detector says itself."""
+    return frozenset().union(*(module.FAULTS for module in walk_modules("tools.detectors")))
+
+
+@cache
 def load_faults() -> Mapping[str, Fault]:
     """Read the fault table, in its own order."""
-    named = {policy.fault for policy in load_event_policy().values()} | DETECTOR_FAULTS
+    named = {policy.fault for policy in load_event_policy().values()} | list_detector_faults()
     return {
         row["fault"]: Fault(
             id=row["fault"],

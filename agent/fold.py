@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.faults import WEIGHT_RANK, FoldRule, load_fold_rules
-from agent.types import Confidence, Folded, Suspicion
+from agent.faults import WEIGHT_RANK, FoldRule, load_faults, load_fold_rules
+from agent.types import SEVERITY_RANK, Confidence, Folded, Suspicion
 from tools.clock import measure_distance
 from tools.entities import same_entity, same_node
 from tools.types import Entity, Event, Facts, Link, Quote
@@ -76,6 +76,11 @@ def _find_rule(cause: str, effect: str) -> FoldRule | None:
 
 
 def _is_strong_enough(cause: Suspicion, effect: Suspicion) -> bool:
+    """A weak sign explains nothing but weak signs, and a lighter fault no graver one that is surer than itself."""
+    table = load_faults()
+    graver = SEVERITY_RANK[table[effect.fault].severity] > SEVERITY_RANK[table[cause.fault].severity]
+    if graver and WEIGHT_RANK[effect.weight] > WEIGHT_RANK[cause.weight]:
+        return False
     return cause.weight != "weak" or effect.weight == "weak"
 
 

@@ -15,6 +15,8 @@ from tools.types import Coverage, Entity, Event, Facts, Finding
 from tools.walk import walk_modules
 
 CONFIDENCE_OF_WEIGHT: dict[str, Confidence] = {"settles": "confirmed", "indicates": "likely", "weak": "inconclusive"}
+CONTEXT_DOMAINS = frozenset({"inventory", "jobs", "guests", "history"})
+"""What only tells who and where: read alone, it makes nothing healthy."""
 GPU_DOMAINS = frozenset({"gpu", "driver"})
 
 
@@ -112,7 +114,7 @@ def judge_coverage(facts: Facts, harmless: Sequence[Suspicion], *, troubled: boo
     """Say what the absence of findings means: unread is unknown, absent by plan is not applicable, else healthy."""
     missing = [row for row in facts.coverage if row.status == "missing"]
     dented = [row for row in facts.coverage if row.status == "partial" and row.fix]
-    read = [row for row in facts.coverage if row.status in ("read", "partial")]
+    read = [row for row in facts.coverage if row.status in ("read", "partial") and row.domain not in CONTEXT_DOMAINS]
     absent = [row for row in facts.coverage if row.status == "not_applicable" and row.domain in GPU_DOMAINS]
     subject = facts.subject or _only_node(facts)
     cases: list[Case] = []

@@ -9,6 +9,7 @@ from agent.episodes import BURST_GAP_SECONDS, MANY_DEVICES, annotate_episodes, c
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.fold import same_disk
 from agent.types import Suspicion
+from tools.catalogue.tables import xid_facts
 from tools.clock import measure_distance
 from tools.entities import resolve_entities
 from tools.types import Entity, Event, Facts, Finding
@@ -111,8 +112,10 @@ COMPANY: Mapping[str, str] = {
 
 
 def _default_policy(event: Event) -> EventPolicy:
-    # 63 of the catalogue's 172 Xid codes are unused: they page nobody.
-    return EventPolicy(event.code, "benign", "weak", "unused code") if event.code.startswith("xid:") else NO_POLICY
+    # 63 of the catalogue's 172 Xid codes are unused: they page nobody. A code that it does not know is unknown.
+    family, _, number = event.code.partition(":")
+    unused = family == "xid" and number.isdigit() and int(number) in xid_facts()
+    return EventPolicy(event.code, "benign", "weak", "a code that the catalogue calls unused") if unused else NO_POLICY
 
 
 CORRECTED_ERRORS_PER_PAGE = 10

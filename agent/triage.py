@@ -27,8 +27,6 @@ from tools.types import Coverage, Facts
 Investigator = Callable[[Case, EvidenceBook], Verdict]
 """Sits between a case and its verdict: the graph with a model, or nothing."""
 
-META_FAULTS = frozenset({"healthy", "benign", "unknown", "not_applicable"})
-
 
 @dataclass(frozen=True, slots=True)
 class Memory:

@@ -31,7 +31,6 @@ DecidedBy = Literal["rules", "model", "rules+model"]
 
 SEVERITY_RANK: dict[str, int] = {"ok": 0, "info": 1, "warning": 2, "critical": 3}
 CONFIDENCE_RANK: dict[str, int] = {"inconclusive": 0, "likely": 1, "confirmed": 2}
-URGENCY_RANK: dict[str, int] = {"none": 0, "maintenance": 1, "job_end": 2, "now": 3}
 
 Rfc3339 = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 

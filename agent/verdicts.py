@@ -10,7 +10,8 @@ from importlib.resources import files
 
 from agent.faults import load_faults
 from agent.judge import possible_faults
-from agent.policy import Decision, SitePolicy, at_most, build_plan, decide, decide_for_model
+from agent.plan import build_plan
+from agent.policy import Decision, SitePolicy, at_most, decide, decide_for_model
 from agent.types import (
     Affected,
     Alternative,
@@ -20,6 +21,7 @@ from agent.types import (
     DecidedBy,
     EvidenceRow,
     Opinion,
+    PlanStep,
     RunbookRef,
     Subject,
     Suspicion,
@@ -66,7 +68,7 @@ def build_verdict(
         action=decision.action,
         urgency=decision.urgency,
         follow_up=decision.follow_up,
-        plan=build_plan(case, decision, site),
+        plan=_plan(case, decision, site, by_model=by_model),
         summary=_summary(case, decision, "" if reason or opinion is None else opinion.summary),
         affected=[Affected(entity=str(entity), role=role) for entity, role in case.affected],
         consequences=_consequences(case, book),
@@ -78,6 +80,14 @@ def build_verdict(
         model=opinion.model if opinion else None,
         usage=opinion.usage if opinion else None,
     )
+
+
+def _plan(case: Case, decision: Decision, site: SitePolicy, *, by_model: bool) -> list[PlanStep]:
+    """The plan; under a model's fault no step that the rules' own plan does not have."""
+    if not by_model:
+        return build_plan(case, decision, site)
+    rules = {step.action for step in build_plan(case, decide(case), site)}
+    return build_plan(case, decision, site, only=rules)
 
 
 def settle(case: Case, facts: Facts, opinion: Opinion | None) -> tuple[Decision, DecidedBy, str]:
@@ -177,7 +187,7 @@ def summarise(case: Case, decision: Decision) -> str:
     first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
     parts = [f"{first}{_first_place(case)}.", culprit]
     if case.notes and decision.fault in ("unknown", "healthy", "benign", "not_applicable"):
-        parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300]}.")
+        parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300].rstrip('.')}.")
     if case.consequences:
         names = ", ".join(dict.fromkeys(folded.suspicion.fault for folded in case.consequences))
         parts.append(f"It explains {len(case.consequences)} more: {names}.")

@@ -352,7 +352,12 @@ class Parser(Protocol):
 
 
 class Detector(Protocol):
-    """A module of ``tools/detectors/``: ``detect`` reads facts and emits findings; it never decides."""
+    """A module of ``tools/detectors/``: ``detect`` reads facts and emits findings; it never decides.
+
+    ``FAULTS`` names the faults that it can hint at.
+    """
+
+    FAULTS: frozenset[str]
 
     def detect(self, facts: Facts) -> list[Finding]:
         """Look for one kind of trouble in windows, links and inventory."""

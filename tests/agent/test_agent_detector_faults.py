@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from agent.faults import DETECTOR_FAULTS, load_faults
+from agent.faults import list_detector_faults, load_faults
 from agent.symptoms import NOT_A_FAULT
 
 DETECTORS = sorted((Path(__file__).parents[2] / "tools" / "detectors").glob("[a-z]*.py"))
@@ -17,4 +17,4 @@ def texts_of(path):
 
 def test_detectors_and_the_table_name_the_same_faults():
     hinted = {text for path in DETECTORS for text in texts_of(path)} & set(load_faults())
-    assert hinted - NOT_A_FAULT == set(DETECTOR_FAULTS)
+    assert hinted - NOT_A_FAULT == set(list_detector_faults())

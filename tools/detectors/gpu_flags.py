@@ -12,6 +12,10 @@ from typing import NamedTuple
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding, Severity
 
+FAULTS = frozenset(
+    {"gpu_internal_fault", "gpu_memory_remap_failure", "gpu_memory_remap_pending", "gpu_memory_uncorrectable"}
+)
+
 DETECTOR = "gpu_flags"
 RECOVERY_SIGNAL = "gpu_recovery_action"
 _SRAM_SIGNAL = "gpu_ecc_sram_threshold_exceeded"

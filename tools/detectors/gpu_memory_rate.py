@@ -12,6 +12,8 @@ import math
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"gpu_memory_correctable_rising"})
+
 DETECTOR = "gpu_memory_rate"
 LIMIT_COUNT = 20_000_000.0
 PACE_SECONDS = 86_400.0

@@ -9,6 +9,8 @@ from __future__ import annotations
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"gpu_process_leak"})
+
 DETECTOR = "gpu_processes"
 HELD_BYTES = 500 * 1024.0**2
 _COUNT, _USED, _LOAD = "gpu_process_count", "gpu_memory_used_bytes", "gpu_utilization_ratio"

@@ -15,6 +15,8 @@ from tools.detectors._rows import Row, find_rows
 from tools.entities import same_node
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"gpu_power_throttle", "gpu_thermal_throttle"})
+
 DETECTOR = "gpu_throttle"
 HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
 LOADED_RATIO = 0.1

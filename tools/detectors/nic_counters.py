@@ -16,7 +16,7 @@ from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding
 
 DETECTOR = "nic_counters"
-HINTS = frozenset({"nic_link_degraded"})
+FAULTS = frozenset({"nic_link_degraded"})
 AGE_SIGNAL = "nic_counter_age_seconds"
 BER_SIGNAL = "nic_effective_ber_ratio"
 BER_LIMIT = 1e-12

@@ -10,6 +10,8 @@ from __future__ import annotations
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"pcie_link_degraded"})
+
 DETECTOR = "pcie_link"
 LOADED_RATIO = 0.1
 MANY_REPLAYS = 1000.0

@@ -12,6 +12,8 @@ import numpy as np
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding
 
+FAULTS = frozenset({"sensor_invalid"})
+
 DETECTOR = "sensor_sanity"
 RANGES: dict[str, tuple[float, float]] = {
     "gpu_temperature_celsius": (-20.0, 150.0),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from tools.detectors._rows import Row, find_rows
 from tools.types import Facts, Finding, Severity
 
+FAULTS = frozenset({"disk_link_error", "disk_media_error", "disk_wearout"})
+
 DETECTOR = "smart"
 WORN_RATIO = 1.0
 MANY_REALLOCATED = 10.0
