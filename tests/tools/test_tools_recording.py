@@ -26,6 +26,14 @@ TABLE = """\
 | N/A   31C    P0    51W / 400W |      0MiB / 40536MiB |      0%      Default |
 |                               |                      |             Disabled |
 +-------------------------------+----------------------+----------------------+
+
++-----------------------------------------------------------------------------+
+| Processes:                                                                  |
+|  GPU   GI   CI        PID   Type   Process name                  GPU Memory |
+|        ID   ID                                                   Usage      |
+|=============================================================================|
+|  No running processes found                                                 |
++-----------------------------------------------------------------------------+
 """
 IOSTAT = """\
 Linux 5.15.0-91-generic (hv-12) \t03/04/2026 \t_x86_64_\t(64 CPU)
@@ -71,6 +79,28 @@ def test_content_decides_not_the_name(tmp_path):
     assert rows_of(facts, "c/gpu.txt") == [("disk", "read")]
 
 
+def is_dented(facts):
+    """Whether something is missing in a way that a person can mend: then nothing is called healthy."""
+    return any(row.status == "missing" or (row.status == "partial" and row.fix) for row in facts.coverage)
+
+
+def test_a_cut_nvidia_smi_is_never_healthy():
+    second = "\n".join(TABLE.splitlines()[3:7]).replace("   0  NV", "   1  NV").replace(":07:", ":0F:") + "\n"
+    whole = TABLE.replace("\n\n", "\n" + second + "\n", 1)
+    assert not is_dented(read(Path("-"), stdin=io.BytesIO(whole.encode())))
+    for end in range(1, len(whole) - 1):
+        try:
+            facts = read(Path("-"), stdin=io.BytesIO(whole[:end].encode()))
+        except EvidenceUnreadable:
+            continue
+        assert is_dented(facts), whole[:end][-200:]
+
+
+def test_rows_of_nvidia_smi_that_were_copied_alone_are_whole():
+    rows = "\n".join(TABLE.splitlines()[3:7])
+    assert not is_dented(read(Path("-"), stdin=io.BytesIO(rows.encode())))
+
+
 def test_order_is_the_same_each_time(tmp_path):
     for name in "cab":
         put(tmp_path, f"{name}.log", KERNEL)
@@ -94,7 +124,7 @@ def test_pasted_terminal_holds_several_forms_with_their_line_numbers(tmp_path):
 def test_table_pasted_into_a_kernel_log_without_a_prompt(tmp_path):
     facts = read(put(tmp_path, "x.log", KERNEL + TABLE + KERNEL))
     assert codes(facts).count("xid:79") == 2
-    assert [event.quote.line for event in facts.events if event.code == "xid:79"] == [2, 12]
+    assert [event.quote.line for event in facts.events if event.code == "xid:79"] == [2, 5 + TABLE.count("\n")]
     (window,) = facts.windows
     assert window.quotes[0].line == 8
 

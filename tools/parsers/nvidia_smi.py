@@ -1,7 +1,8 @@
 """Reads the table of `nvidia-smi`, the list of `nvidia-smi -L`, and the errors that it prints in their stead.
 
 Knows the layouts of drivers 390 to 590: two-line cells, three-line cells with the MIG row (since 450), the wide table
-(since 530), and `ERR!` cells. A table that is cut in the middle is read as far as it goes, with coverage `partial`.
+(since 530), and `ERR!` cells. A table that is cut is read as far as it goes, with coverage `partial`; every row of it
+ends with a rule, so that only the closed box of processes tells that the table is whole.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ DEAD_NAMES = frozenset({"not found", "unknown error", "(null)", "null"})
 HELD_BYTES = 500 * 1024.0**2
 """Memory above it is no driver's own (a guess: contexts of an idle GPU hold a few, reserves some hundred MiB)."""
 _RULER = re.compile(r"^[\s+|=-]*$")
+_CLOSING = re.compile(r"^\s*\+[-=]{20,}\+\s*$")
+_LISTED_CUT = re.compile(r"^\s*GPU \d{1,3}: ")
+_PROCESS_BOX = re.compile(r"\b[Pp]rocesses:")
 
 
 def recognise(sample: Sequence[str]) -> float:
@@ -102,6 +106,8 @@ class _Table:
         self.cut = False
         self.in_body = False
         self.has_head = False
+        self.unclosed = False
+        self.in_box = False
         self.lines_of_row = 0
         self.third_line = False
         self.processes: dict[str, int] | None = None
@@ -112,8 +118,20 @@ class _Table:
 
     def read_line(self, line: Line) -> None:
         self.cut = self.cut or is_cut(line.text)
+        self._note_frame(line.text)
         understood = any(step(line) for step in self.steps)
+        self.cut = self.cut or (not understood and bool(_LISTED_CUT.match(line.text)))
         self.tally.count(line, understood=understood or bool(_RULER.match(line.text)))
+
+    def _note_frame(self, text: str) -> None:
+        # A table is whole where its box of processes ends with a rule.
+        if _HEAD.search(text) and text.lstrip().startswith("|"):
+            self.cut = self.cut or self.unclosed
+            self.unclosed, self.in_box = True, False
+        elif _PROCESS_BOX.search(text):
+            self.in_box = True
+        elif self.in_box and _CLOSING.match(text):
+            self.unclosed = False
 
     def _read_date(self, line: Line) -> bool:
         match = _DATE.match(line.text)
@@ -235,6 +253,9 @@ class _Table:
             for gpu in [*self.shown]:
                 self.readings.put(gpu, "gpu_process_count", float(self.processes.get(gpu.name, 0)))
         reasons = self._gaps_of_table()
+        if self._is_bare():
+            self.gaps.append(Coverage(self.document.label, DOMAIN, "missing", "no GPU in the table", "nvidia-smi -q"))
+            reasons = []
         coverage = [*self.gaps]
         if reasons:
             fix = "" if self._is_whole_enough() else "nvidia-smi -q"
@@ -247,9 +268,14 @@ class _Table:
         )
         return Parsed(facts, self.tally.result())
 
+    def _is_bare(self) -> bool:
+        """Whether a head or a box of processes stands alone: no GPU, and no text that says why there is none."""
+        has_frame = self.has_head or self.unclosed or self.processes is not None
+        return has_frame and not (self.readings.entities or self.events or self.gaps)
+
     def _is_whole_enough(self) -> bool:
-        """Whether every row that is shown is complete, and none is left out between them."""
-        if self.half_read or self.cut:
+        """Whether every row that is shown is complete, and none is left out between them or could be behind them."""
+        if self.half_read or self.cut or self.unclosed:
             return False
         seen = sorted({int(gpu.name) for gpu in self.readings.entities})
         if seen and (seen[-1] - seen[0] + 1 != len(seen) or (self.has_head and seen[0] > 0)):
@@ -260,7 +286,7 @@ class _Table:
         reasons = []
         if self.half_read:
             reasons.append(f"the row of GPU {', '.join(self.half_read)} is cut")
-        if self.in_body or self.cut:
+        if self.in_body or self.cut or self.unclosed:
             reasons.append("the table is cut")
         seen = {int(gpu.name) for gpu in self.readings.entities}
         missing = sorted(set(range(max(seen, default=-1) + 1)) - seen)
