@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tools.errors import OperatorError
+from tools.harmless import redact_url
 
 Message = dict[str, Any]
 EndpointKind = Literal["rules", "local", "remote", "scripted"]
@@ -71,8 +72,14 @@ def parse_endpoint(text: str) -> tuple[str, str]:
     """Split ``URL#NAME`` of a model endpoint into its base URL and the model's name.
 
     Raises:
-        OperatorError: There is no URL or no name, or it is no http(s) URL.
+        OperatorError: There is no URL or no name, it is no http(s) URL, or a secret stands in it.
     """
+    shown = redact_url(text.strip())
+    if shown != text.strip():
+        raise OperatorError(
+            f"Model endpoint {shown!r} holds a secret, which lists of processes and logs would show.",
+            fix="export DAYTWO_MODEL_KEY=KEY, and --model http://HOST:8000/v1#NAME without it",
+        )
     url, _, name = text.strip().partition("#")
     fix = "--model http://127.0.0.1:8000/v1#Qwen/Qwen3-Coder-30B-A3B-Instruct"
     if not url.startswith(("http://", "https://")) or not url.partition("://")[2].strip("/"):

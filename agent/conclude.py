@@ -12,7 +12,8 @@ from agent.ground import Lookup
 from agent.repair import match_name, parse_lenient_json
 from agent.types import Claim, ModelUse, Opinion, Usage
 from prompts.render import HARMLESS_BRACKET
-from tools.evidence import EvidenceBook, neutralise
+from tools.evidence import EvidenceBook
+from tools.harmless import neutralise
 from tools.types import Facts
 
 UNKNOWN = "unknown"

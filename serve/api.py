@@ -29,6 +29,7 @@ from serve.store import open_site_store
 from serve.triage import parse_since, triage_request
 from serve.types import Request as TriageRequest
 from tools.errors import DaytwoError, OperatorError, SiteConfigError
+from tools.harmless import redact_url
 
 MAX_FILES = 200
 TRIAGES_AT_ONCE = 4
@@ -166,7 +167,7 @@ def _tell_errors(api: FastAPI) -> None:
         if not isinstance(error, DaytwoError | RagError):
             raise error
         code = next((code for kind, code in STATUS_OF_ERROR.items() if isinstance(error, kind)), UPSTREAM_STATUS)
-        return JSONResponse({"error": error.message, "next": error.fix}, code)
+        return JSONResponse({"error": redact_url(error.message), "next": redact_url(error.fix)}, code)
 
     api.add_exception_handler(StarletteHTTPException, tell_http)
     api.add_exception_handler(RequestValidationError, tell_invalid)

@@ -19,6 +19,7 @@ from serve.store import open_site_store
 from serve.terminal import print_people, print_text
 from tools.doctor import Check, check_host
 from tools.errors import DaytwoError
+from tools.harmless import redact_url
 from tools.inventory import read_inventory
 
 COLOURS = {"present": "green", "partial": "yellow", "missing": "red"}
@@ -76,7 +77,7 @@ def _check(name: str, look: Callable[[Settings], Check], settings: Settings) -> 
     try:
         return look(settings)
     except (DaytwoError, RagError) as error:
-        return Check(name, "missing", error.message, error.fix)
+        return Check(name, "missing", redact_url(error.message), redact_url(error.fix))
 
 
 def _check_store(settings: Settings) -> Check:
@@ -90,7 +91,7 @@ def _check_index(settings: Settings) -> Check:
 
     report = open_library(settings).index()
     total = report.added + report.changed + report.unchanged
-    return Check("runbook index", "present", f"{total} runbooks, embedding {settings.embedding}", "")
+    return Check("runbook index", "present", f"{total} runbooks, embedding {redact_url(settings.embedding)}", "")
 
 
 def _check_inventory(settings: Settings) -> Check:

@@ -20,6 +20,7 @@ from rag.chunks import SECTIONS
 from rag.errors import RagError
 from serve.terminal import is_terminal, note, print_people, print_text
 from tools.errors import OperatorError
+from tools.harmless import redact_url
 
 if TYPE_CHECKING:
     from rag.library import Library, Passage
@@ -57,7 +58,9 @@ def run_index(*, as_json: bool) -> int:
     settings = load_settings()
     report = open_library(settings).index()
     if as_json:
-        print_text(json.dumps({"schema": "daytwo.index/1", "embedding": settings.embedding, **asdict(report)}))
+        print_text(
+            json.dumps({"schema": "daytwo.index/1", "embedding": redact_url(settings.embedding), **asdict(report)})
+        )
         return 0
     total = report.added + report.changed + report.unchanged
     print_people(

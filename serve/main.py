@@ -13,7 +13,7 @@ import typer
 
 from rag.errors import RagError
 from tools.errors import DaytwoError
-from tools.evidence import neutralise
+from tools.harmless import neutralise, redact_url
 
 app = typer.Typer(
     name="daytwo",
@@ -246,7 +246,7 @@ class _BugSeam:
     ) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        told = neutralise("".join(traceback.format_exception(kind, error, trace)))
+        told = neutralise(redact_url("".join(traceback.format_exception(kind, error, trace))))
         sys.stderr.write(
             told + "daytwo: this is a bug of Daytwo, not of your evidence.\nNext: report the lines above\n"
         )
@@ -262,7 +262,7 @@ def main() -> None:
             app()
         except (DaytwoError, RagError) as error:
             told = f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else "")
-            sys.stderr.write(neutralise(told))
+            sys.stderr.write(neutralise(redact_url(told)))
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from tools.evidence import neutralise
+from tools.harmless import neutralise, redact_url
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType
@@ -113,5 +113,5 @@ def _until_reader_leaves() -> Iterator[None]:
 
 def note(text: str) -> None:
     """Tell something beside the result: on standard error."""
-    sys.stderr.write(neutralise(text).rstrip("\n") + "\n")
+    sys.stderr.write(neutralise(redact_url(text)).rstrip("\n") + "\n")
     sys.stderr.flush()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agent.history import OpenState, Record, spell_time
 from serve.render import COLOUR
-from tools.evidence import neutralise
+from tools.harmless import neutralise
 from tools.types import Entity
 
 MAX_SHOWN = 200

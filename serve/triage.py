@@ -20,6 +20,7 @@ from agent.types import TriageReport
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
+from tools.harmless import redact_url
 from tools.types import Facts, Inventory, Source, merge_facts
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def keep(store: Store, report: TriageReport, facts: Facts, kept: Kept) -> None:
     """Store a report with all that belongs to it at once; what goes wrong here costs a note, never the verdict."""
     request = kept.request
     paths = request.origin or [str(path) for path in request.paths]
-    origin = {"host": request.host, "paths": list(paths), "model": request.model or kept.settings.model}
+    origin = {"host": request.host, "paths": list(paths), "model": redact_url(request.model or kept.settings.model)}
     try:
         store.add_report(report, events=facts.events, origin=origin, records=kept.records, runs=kept.runs)
     except DaytwoError as error:

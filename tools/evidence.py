@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tools.clock import format_moment
+from tools.harmless import neutralise
 from tools.types import NO_MOMENT, Moment, Quote
 
 MAX_QUOTE_CHARACTERS = 2000
-BLANKS = "\t\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,3 @@ class EvidenceBook:
 
     def __len__(self) -> int:
         return len(self._by_id)
-
-
-def neutralise(text: str) -> str:
-    """Replace what could steer a terminal or turn the order of letters around; tabs and odd blanks become spaces.
-
-    Control characters, marks of direction (U+202E and its kind) and lone surrogates are none of them printable.
-    """
-    return text if text.isprintable() else "".join(map(_neutralise_character, text))
-
-
-def _neutralise_character(c: str) -> str:
-    if c.isprintable() or c == "\n":
-        return c
-    return " " if c in BLANKS else "�"

@@ -30,6 +30,7 @@ from agent.store.models import EventRow, RunRow, VerdictRow
 from agent.store.upgrade import needs_upgrade, upgrade
 from agent.types import TriageReport, Verdict
 from tools.errors import OperatorError, SiteConfigError
+from tools.harmless import redact_url
 from tools.types import Entity, Event
 
 DATABASE_NAME = "daytwo.db"
@@ -229,9 +230,9 @@ def open_store(data_dir: Path | None = None, *, url: str | None = None) -> Store
         with _map_errors(place), _lock(folder):
             _bring_up_to_date(engine)
     else:
-        with _map_errors(url.rpartition("@")[2] or url):
+        with _map_errors(redact_url(url)):
             engine = _build_engine(url)
-            place = engine.url.render_as_string(hide_password=True)
+            place = redact_url(engine.url.render_as_string(hide_password=True))
             _bring_up_to_date(engine)
     return Store(engine, place)
 
@@ -292,7 +293,7 @@ def _map_errors(place: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = redact_url(str(getattr(error, "orig", None) or error)).splitlines()[0]
         raise SiteConfigError(
             f"The store {place} cannot be used: {reason}.",
             fix="run again with --no-store, or move that file away and let Daytwo make a new one",

@@ -144,6 +144,24 @@ def test_endpoints_are_read_in_one_place() -> None:
         assert "--model http" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["http://me:s3cret@h:8000/v1#m", "http://s3cret@h/v1#m", "http://me:s3/cret@h/v1#m", "http://me:s3#cret@h/v1#m",
+     "http://h/v1?api_key=s3cret#m", "me://x:s3cret@h#m"],
+)  # fmt: skip
+def test_an_endpoint_with_a_secret_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        parse_endpoint(text)
+    assert "s3" not in f"{caught.value.message}{caught.value.fix}"
+    assert "cret" not in caught.value.message.replace("secret", "")
+    assert "DAYTWO_MODEL_KEY" in caught.value.fix
+
+
+@pytest.mark.parametrize("text", ["http://h:8000/v1#org/m@r2", "http://[::1]:8000/v1#m@r", "http://[::1]/v1#m@r"])
+def test_an_at_in_a_model_name_is_no_secret(text: str) -> None:
+    assert parse_endpoint(text)[1].partition("@")[2].startswith("r")
+
+
 def test_a_script_reads_nothing_but_its_request() -> None:
     talk = Conversation({"messages": MESSAGES, "tools": TOOLS})
     assert talk.find_line("Subject:") == "gpu:gx07/3"

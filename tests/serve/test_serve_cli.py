@@ -246,6 +246,28 @@ def test_names_and_errors_cannot_steer_the_terminal(run, tmp_path):
         assert [c for c in shown if not c.isprintable() and c != "\n"] == []
 
 
+def test_secrets_are_shown_nowhere(run, tmp_path):
+    path = tmp_path / "kern.log"
+    path.write_text(LOST)
+    model = "http://user:s3cret@127.0.0.1:9/v1#m"
+    store = "postgresql+psycopg://127.0.0.1:9/daytwo?user=u&password=s3cret&connect_timeout=1"
+    results = [
+        run("triage", path, "--model", model),
+        run("triage", path, DAYTWO_MODEL=model),
+        run("doctor", DAYTWO_MODEL=model),
+        run("doctor", "--json", DAYTWO_STORE_URL=store),
+        run("triage", path, DAYTWO_STORE_URL=store),
+        run("history", "gpu:n7/3", DAYTWO_STORE_URL=store),
+        run("index", "--json", DAYTWO_EMBEDDING="http://user:s3cret@127.0.0.1:9/v1#m"),
+    ]
+    for result in results:
+        assert b"s3cret" not in result.stdout + result.stderr
+    assert results[0].returncode == 2
+    assert "DAYTWO_MODEL_KEY" in tells(results[0])
+    assert results[4].returncode == 1
+    assert "not kept" in tells(results[4])
+
+
 def test_no_such_file(run, tmp_path):
     result = run("triage", tmp_path / "nowhere")
     assert result.returncode == 2
