@@ -52,7 +52,7 @@ class EventPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FoldRule:
-    """A cause that explains a consequence within `seconds`, in a scope and an order."""
+    """A cause that explains a consequence within `seconds`, in a scope and an order; `needs` is a note of the cause."""
 
     cause: str
     consequence: str
@@ -60,6 +60,7 @@ class FoldRule:
     seconds: float
     order: Literal["after", "any"]
     why: str
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def load_fold_rules() -> Mapping[tuple[str, str], FoldRule]:
             float(row["seconds"]),
             "after" if row["order"] == "after" else "any",
             row["why"],
+            row["needs"] or "",
         )
         for row in _read_rows("folds.csv")
     }

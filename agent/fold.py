@@ -59,7 +59,7 @@ def _find_cause(position: int, suspicions: Sequence[Suspicion], facts: Facts) ->
     best: tuple[tuple[int, int, int], Explanation] | None = None
     for candidate, cause in enumerate(suspicions):
         rule = _find_rule(cause.fault, effect.fault)
-        if candidate == position or rule is None or not _is_strong_enough(cause, effect):
+        if candidate == position or rule is None or not _may_explain(cause, effect, rule):
             continue
         explanation = explain(candidate, cause, effect, rule, facts)
         if explanation is None:
@@ -75,8 +75,10 @@ def _find_rule(cause: str, effect: str) -> FoldRule | None:
     return rules.get((cause, effect)) or (rules.get(("*", effect)) if cause != effect else None)
 
 
-def _is_strong_enough(cause: Suspicion, effect: Suspicion) -> bool:
+def _may_explain(cause: Suspicion, effect: Suspicion, rule: FoldRule) -> bool:
     """A weak sign explains nothing but weak signs, and a lighter fault no graver one that is surer than itself."""
+    if rule.needs and rule.needs not in cause.notes:
+        return False
     table = load_faults()
     graver = SEVERITY_RANK[table[effect.fault].severity] > SEVERITY_RANK[table[cause.fault].severity]
     if graver and WEIGHT_RANK[effect.weight] > WEIGHT_RANK[cause.weight]:

@@ -229,6 +229,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Sequence[Event]], b
     ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),
     ("disk_media_error", "removable", lambda s, _: _is_removable(s)),
     ("disk_media_error", "system_drive", lambda s, events: _holds_system(s, events)),
+    ("disk_lost", "removable", lambda s, _: _is_removable(s)),
     ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
     ("disk_lost", "array_member", lambda s, _: bool(_codes(s) & ARRAY_CODES)),

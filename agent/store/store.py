@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,6 +45,13 @@ class Store:
     def __init__(self, engine: Engine, place: str) -> None:
         self._engine = engine
         self.place = place
+
+    def __enter__(self) -> Self:
+        """Close it at the end of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add_report(
         self,
@@ -90,22 +97,6 @@ class Store:
             session.add_all(_count_events(run_id, take_unread(session, events, run.time_seconds)))
             add_records(session, records, run_id)
         return run_id
-
-    def add_run(self, run: Run) -> None:
-        """Keep the audit of one investigation, for replay and for people who ask why."""
-        with self._write() as session:
-            session.add(_build_audit(run))
-
-    def add_events(self, run_id: str, events: Iterable[Event]) -> int:
-        """Keep events of a run, one row per entity and code with their count.
-
-        Returns:
-            How many rows were written.
-        """
-        rows = _count_events(run_id, events)
-        with self._write() as session:
-            session.add_all(rows)
-        return len(rows)
 
     def list_verdicts(
         self, *, limit: int = 50, fault: str = "", entity: str = "", since: float | None = None
@@ -170,14 +161,6 @@ class Store:
                 {"run_id": row.run_id, "kind": row.kind, "time_seconds": row.time_seconds, **row.document}
                 for row in session.scalars(query)
             ]
-
-    def count_events(self, entity: str, code: str, *, since: float) -> int:
-        """How often a code was seen on an entity since a time, over all runs; a log read again counts once."""
-        query = select(EventRow.count).where(
-            EventRow.entity == entity, EventRow.code == code, EventRow.last_seconds >= since
-        )
-        with self._read() as session:
-            return sum(session.scalars(query))
 
     def add_records(self, records: Iterable[Record]) -> int:
         """Keep records beside a triage, such as a person's clear.

@@ -179,6 +179,29 @@ def test_nfs_that_answers_again_is_over():
     assert faults(run(up, down)) == ["shared_fs_stall"], "an answer before the silence ends nothing"
 
 
+def test_a_contained_link_explains_the_drive_behind_it_and_an_error_on_the_way_does_not():
+    disk = Entity("disk", "node-a17", "nvme1")
+    gone = event("nvme:removed", 1005, disk, line=2)
+    contained = run(event("pci:dpc", 1000, Entity("node", "node-a17"), line=1), gone)
+    assert faults(contained) == ["pcie_error"]
+    assert (contained.verdicts[0].action, contained.verdicts[0].severity) == ("drain_node", "critical")
+    assert [c.fault for c in contained.verdicts[0].consequences] == ["disk_lost"]
+    assert "disk_lost" in faults(run(event("pci:aer_nonfatal", 1000, Entity("node", "node-a17"), line=1), gone))
+
+
+def test_a_lighter_fault_that_is_less_sure_explains_no_graver_one():
+    disk = Entity("disk", "node-a17", "sda")
+    worn = Finding("smart", disk, "disk_wearout", "warning", 1.5, (Quote("smart.txt", 9, "5 Reallocated 1288"),))
+    failed = Finding(
+        "smart", disk, "disk_media_error", "critical", 2.0, (Quote("smart.txt", 12, "197 Pending 64"),), settles=True
+    )
+    from agent.fold import fold_suspicions
+    from agent.symptoms import read_suspicions
+
+    roots = fold_suspicions(read_suspicions(Facts(), [worn, failed]), Facts())
+    assert "disk_media_error" in [primary.fault for primary, _ in roots]
+
+
 def link(code, seconds, line):
     return event(f"nic:link_{code}", seconds, Entity("nic", "node-a17", "ib0"), line=line)
 
