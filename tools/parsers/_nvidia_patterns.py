@@ -35,7 +35,7 @@ _NVLINK5 = re.compile(
 )
 _PROCESS = re.compile(r"^pid=(?P<pid>'?<?\w+>?'?)(?:, name=(?P<process>.*?))?(?:, (?P<rest>.*)|$)")
 _UNKNOWN = frozenset({"unknown", "<unknown>", "'<unknown>'", "'unknown'"})
-_MAX_XID = 1000
+_MAX_XID = 1 << 32
 _MAX_REST = 300
 
 
