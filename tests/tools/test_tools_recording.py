@@ -101,6 +101,43 @@ def test_rows_of_nvidia_smi_that_were_copied_alone_are_whole():
     assert not is_dented(read(Path("-"), stdin=io.BytesIO(rows.encode())))
 
 
+@pytest.mark.parametrize(("unread", "dented"), [(4, False), (5, True), (200, True)])
+def test_a_log_of_which_much_is_unread_does_not_tell_that_all_is_well(unread, dented):
+    known = max(6, unread // 2)
+    text = "[  101.0] perf: fine\n" * known + "".join(f"QX {n} qqq zzz vorp\n" for n in range(unread))
+    text += "[  102.0] perf: fine\n" * 2
+    facts = read(Path("-"), stdin=io.BytesIO(text.encode()))
+    assert is_dented(facts) == dented, facts.coverage
+    assert any(f"{unread} of {unread + known + 2} lines unread" in row.reason for row in facts.coverage)
+
+
+def test_lines_below_a_head_of_the_fabric_manager_belong_to_it():
+    head = "[Mar 04 2025 09:25:03] [INFO] [tid 881] multicast group 3 is allocated, its members are\n"
+    facts = read(Path("-"), stdin=io.BytesIO((head + "member: 4\nport: 17\n").encode() * 8))
+    assert {row.status for row in facts.coverage} == {"read"}
+    facts = read(Path("-"), stdin=io.BytesIO((head * 50 + "member: 4\n" * 90).encode()))
+    assert is_dented(facts)
+
+
+EMPTY_TABLES = {
+    "cpu.txt": "avg-cpu:  %user   %nice %system %iowait  %steal   %idle\n  1.00 0.00 1.00 0.00 0.00 98.00\n",
+    "guests.txt": "Name                                        ID   Mem VCPUs\tState\tTime(s)\n",
+    "query.txt": "==============NVSMI LOG==============\n\nDriver Version                        : 550.54.15\n",
+    "inventory.csv": "node,rack,gpus,aliases\n",
+    "jobs.csv": "job_id,name,user,state,start,end,nodes,gpus_per_node\n",
+    "head.txt": "\n".join(TABLE.splitlines()[:3]) + "\n",
+}
+
+
+@pytest.mark.parametrize("name", EMPTY_TABLES)
+def test_a_table_without_a_row_is_missing(tmp_path, name):
+    put(tmp_path, name, EMPTY_TABLES[name])
+    put(tmp_path, "kern.log", KERNEL)
+    facts = read(tmp_path)
+    (row,) = [row for row in facts.coverage if row.entity == name]
+    assert row.status == "missing" and row.fix
+
+
 def test_order_is_the_same_each_time(tmp_path):
     for name in "cab":
         put(tmp_path, f"{name}.log", KERNEL)

@@ -43,6 +43,11 @@ _TRACEBACK = re.compile(
     r"^(?:Traceback \(most recent call last\)|  File \"|During handling of the above|The above exception)"
 )
 
+PAYLOAD_HEAD = re.compile(rb"^\[[A-Z][a-z]{2} [ \d]\d \d{4} \d\d:\d\d:\d\d\] \[\w+\] \[tid \d+\]")
+"""Head of the fabric manager, whose messages may go on for lines without a head of their own."""
+MAX_PAYLOAD_LINES = 12
+"""Most lines of one message (a guess): what goes on longer is something else."""
+
 
 @dataclass(frozen=True, slots=True)
 class AppHead:

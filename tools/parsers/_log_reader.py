@@ -35,11 +35,11 @@ from tools.parsers import (
     _shared_fs_patterns,
     _training_patterns,
 )
-from tools.parsers._app_forms import job_of_label, read_app_head
+from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD, job_of_label, read_app_head
 from tools.parsers._blocks import iterate_blocks
 from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
 from tools.parsers._lines import MAX_SAMPLES, is_noise
-from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
+from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms, is_alarm
 from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages
 from tools.parsers._log_progress import is_progress
 from tools.parsers._patterns import Fields, Match, Pattern, PatternTable, on_gpu, on_node
@@ -144,6 +144,7 @@ class LogReader:
         self._samples: list[str] = []
         self._disks = DiskNames()
         self._plain: list[tuple[int, str]] = []  # lines without an event, of a text that is short so far
+        self._payload_left = 0  # lines that may still belong to the message above, which has several
         self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
     def read(self) -> Parsed:
@@ -322,10 +323,14 @@ class LogReader:
             position += len(line) + 1
             number += 1
 
-    @staticmethod
-    def _skip_known(block: bytes, position: int) -> int:
+    def _skip_known(self, block: bytes, position: int) -> int:
         match = KNOWN_RUN.match(block, position)
-        return match.end() if match else position
+        if match is None or match.end() == position:
+            return position
+        last = block[block.rfind(b"\n", 0, match.end() - 1) + 1 : match.end()]
+        if last.strip():
+            self._payload_left = MAX_PAYLOAD_LINES if PAYLOAD_HEAD.search(last[:MAX_QUOTE_CHARACTERS]) else 0
+        return match.end()
 
     def _count_unknown(self, line: bytes) -> None:
         if not line.strip():
@@ -334,7 +339,9 @@ class LogReader:
         text = line.decode("utf-8", errors="replace")
         is_code = self._in_frame and text.startswith("    ")
         self._in_frame = is_code or text.lstrip().startswith('File "')
-        if is_code or is_understood(text):
+        self._payload_left -= 1
+        is_payload = self._payload_left >= 0 and not is_alarm(text)
+        if is_code or is_payload or is_understood(text):
             return
         self._unread += 1
         if len(self._samples) < MAX_SAMPLES:

@@ -9,7 +9,23 @@ from tools.types import Coverage, Document, Entity, Event, Facts, Parsed, Parser
 
 JUMP_SECONDS = 1.0
 """Lines of several processors reach a log out of order by milliseconds; a second back is the clock (a guess)."""
+MAX_UNREAD_SHARE = 0.2
+MIN_UNREAD_LINES = 5
+"""With more lines unread than a fifth, and five at least, finding nothing tells nothing (a guess)."""
 _SHOWN_CHARACTERS = 120
+_TABLES = {
+    "iostat": "iostat -x 1 2",
+    "guests": "xl list -v",
+    "nvidia_smi": "nvidia-smi -q",
+    "nvidia_smi_query": "nvidia-smi -q",
+    "nvidia_smi_xml": "nvidia-smi -q",
+    "nvidia_smi_csv": "nvidia-smi -q",
+    "smartctl": "smartctl -a /dev/DEVICE",
+    "inventory": "add a row for each node",
+    "disk_activity": "iostat -x 1 2",
+    "jobs": "add a row for each job",
+}
+"""Forms whose every row makes a fact, so that none means an empty table; and what makes the table again."""
 
 
 def read_stretch(document: Document, parsers: Sequence[Parser]) -> Facts:
@@ -33,10 +49,20 @@ def _rate(document: Document, parser: Parser, parsed: Parsed, unread: Unread) ->
     told = [row for row in parsed.facts.coverage if row.domain == parser.DOMAIN and row.entity == document.label]
     if unread.unread:
         samples = " | ".join(text[:_SHOWN_CHARACTERS] for text in unread.samples)
-        status = "missing" if unread.unread == unread.total and _is_empty(parsed.facts) else "partial"
         reason = f"{unread.unread} of {unread.total} lines unread: {samples}"
-        return [Coverage(document.label, parser.DOMAIN, "missing" if status == "missing" else "partial", reason)]
-    return [] if told else [Coverage(document.label, parser.DOMAIN, "read")]
+        if unread.unread == unread.total and _is_empty(parsed.facts):
+            return [Coverage(document.label, parser.DOMAIN, "missing", reason)]
+        is_much = unread.unread >= MIN_UNREAD_LINES and unread.unread > MAX_UNREAD_SHARE * unread.total
+        return [Coverage(document.label, parser.DOMAIN, "partial", reason, _show(document) if is_much else "")]
+    if told:
+        return []
+    if parser.FORM in _TABLES and _is_empty(parsed.facts):
+        return [Coverage(document.label, parser.DOMAIN, "missing", "a table without a row", _TABLES[parser.FORM])]
+    return [Coverage(document.label, parser.DOMAIN, "read")]
+
+
+def _show(document: Document) -> str:
+    return "look at the text that was piped in" if document.label == "-" else f"less {document.label}"
 
 
 def _is_empty(facts: Facts) -> bool:
