@@ -6,6 +6,7 @@ Run by ``python -m evals.bench [PART]…``; the parts are help, log, library, ev
 from __future__ import annotations
 
 import ast
+import json
 import os
 import platform
 import sys
@@ -17,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+
+from tools.shell import expect_success, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("agent", "tools", "prompts", "rag", "evals", "serve")
@@ -33,6 +36,16 @@ LINE_KINDS = (
     "usb 1-{n}: new high-speed USB device number 4 using xhci_hcd",
     "nvidia-uvm: Loaded the UVM driver, major device number 511.",
 )  # fmt: skip
+CHILD_SECONDS = 600.0
+WATCH = """
+import json, resource, subprocess, sys, time
+with open(sys.argv[1], "wb") as output:
+    started = time.perf_counter()
+    code = subprocess.call(sys.argv[2:], stdout=output, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - started
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code]))
+"""
+"""A small program between: the peak of all children of a process is then that of one."""
 FAULT_AT = 0.7
 FAULT_LINE = "NVRM: Xid (PCI:0000:4e:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 
@@ -48,15 +61,9 @@ class Child:
 
 def measure_child(argv: Sequence[str], output: Path) -> Child:
     """Run a program to its end with its output in a file; seconds by the wall, memory at its peak."""
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
-        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-    ]
-    started = perf_counter()
-    pid = os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions)
-    _, status, usage = os.wait4(pid, 0)
-    kibibytes = usage.ru_maxrss
-    return Child(perf_counter() - started, kibibytes * 1024, os.waitstatus_to_exitcode(status))
+    told = run_command([sys.executable, "-S", "-c", WATCH, str(output), *argv], timeout_seconds=CHILD_SECONDS)
+    seconds, kibibytes, code = json.loads(expect_success(told).stdout)
+    return Child(seconds, kibibytes * 1024, code)
 
 
 def write_log(path: Path, size_bytes: int) -> int:

@@ -35,6 +35,8 @@ MAX_FILES = 200
 TRIAGES_AT_ONCE = 4
 """More wait in line: each holds its evidence in memory (a guess)."""
 MAX_NAME_CHARACTERS = 80
+UNPACKED_PER_UPLOAD = 16
+"""A request may unpack to so many times the largest body: logs shrink to a tenth or a twentieth (a guess)."""
 BEARER = HTTPBearer(auto_error=False, description="The token in DATA_DIR/token, or DAYTWO_API_TOKEN.")
 STATUS_OF_ERROR: Mapping[type[Exception], int] = {OperatorError: 422, SiteConfigError: 500, RagError: 500}
 UPSTREAM_STATUS = 502
@@ -132,13 +134,14 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     ) -> VerdictList:
         """List kept verdicts, newest first. `entity=node:NAME` means all on that node; `since` takes 2h or a time."""
         moment = parse_since(since, datetime.now(UTC))
-        store = open_site_store(settings)
-        return VerdictList(verdicts=store.list_verdicts(limit=limit, fault=fault, entity=entity, since=moment))
+        with open_site_store(settings) as store:
+            return VerdictList(verdicts=store.list_verdicts(limit=limit, fault=fault, entity=entity, since=moment))
 
     @api.get("/v1/verdicts/{verdict_id}", dependencies=guarded, responses={**PROBLEMS, 404: {"model": Problem}})
     def find_verdict(verdict_id: str) -> Verdict:
         """Find one kept verdict."""
-        verdict = open_site_store(settings).find_verdict(verdict_id)
+        with open_site_store(settings) as store:
+            verdict = store.find_verdict(verdict_id)
         if verdict is None:
             raise HTTPException(404, f"No verdict {verdict_id} is kept.")
         return verdict
@@ -252,7 +255,17 @@ def triage_texts(evidence: Mapping[str, bytes], settings: Settings) -> TriageRep
             (folder / label).write_bytes(content)
         request = TriageRequest(paths=(folder,), origin=tuple(evidence))
         try:
-            return triage_request(request, settings, datetime.now(UTC))
+            return triage_request(request, limit_unpacking(evidence, settings), datetime.now(UTC))
         except OperatorError as error:
             # Where the texts stood meanwhile is nobody's business.
             raise OperatorError(error.message.replace(name, "the request"), fix=error.fix) from None
+
+
+def limit_unpacking(evidence: Mapping[str, bytes], settings: Settings) -> Settings:
+    """Settings under which a request cannot unpack to more than its share; what is cut is told in the coverage.
+
+    The limit is one file's, so the files of a request divide it; nothing that is not packed is ever cut.
+    """
+    share = UNPACKED_PER_UPLOAD * settings.max_upload_bytes // max(1, len(evidence))
+    largest = max(map(len, evidence.values()), default=0)
+    return settings.model_copy(update={"max_input_bytes": min(settings.max_input_bytes, max(share, largest))})

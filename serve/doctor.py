@@ -81,8 +81,8 @@ def _check(name: str, look: Callable[[Settings], Check], settings: Settings) -> 
 
 
 def _check_store(settings: Settings) -> Check:
-    store = open_site_store(settings)
-    kept = len(store.list_verdicts(limit=1000))
+    with open_site_store(settings) as store:
+        kept = len(store.list_verdicts(limit=1000))
     return Check("store", "present", f"{store.place}, {kept if kept < 1000 else '1000 or more'} verdicts", "")
 
 

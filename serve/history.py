@@ -33,14 +33,14 @@ def run_explain(case: str, *, as_json: bool) -> int:
         OperatorError: Nothing is kept under that id, or more than one case begins so.
     """
     settings = load_settings()
-    store = open_site_store(settings)
-    one = store.find_verdict(case)
-    verdicts = [one] if one else store.find_case(case)
-    if not verdicts:
-        raise OperatorError(
-            f"No case or verdict '{case}' is kept in {store.place}.", fix=_suggest(store.list_verdicts(limit=3))
-        )
-    runs = store.find_runs(verdicts[0].case_id)
+    with open_site_store(settings) as store:
+        one = store.find_verdict(case)
+        verdicts = [one] if one else store.find_case(case)
+        if not verdicts:
+            raise OperatorError(
+                f"No case or verdict '{case}' is kept in {store.place}.", fix=_suggest(store.list_verdicts(limit=3))
+            )
+        runs = store.find_runs(verdicts[0].case_id)
     if as_json:
         document = {
             "schema": "daytwo.case/1",
@@ -81,15 +81,15 @@ def run_history(spelling: str, *, as_json: bool) -> int:
         OperatorError: The spelling is no entity, or nothing is known of it.
     """
     entity = read_entity(spelling)
-    store = open_site_store(load_settings())
-    past = _narrow(store.read_records_of(entity), entity)
+    with open_site_store(load_settings()) as store:
+        past = _narrow(store.read_records_of(entity), entity)
+        told = store.count_verdicts(record.case_id for record in past.records if record.case_id)
     if not past.records:
         raise OperatorError(
             f"Nothing is remembered of {entity} in {store.place}.",
             fix=f"daytwo triage --host, or daytwo history node:{entity.node or 'NAME'}",
         )
     states = find_open(past)
-    told = store.count_verdicts(record.case_id for record in past.records if record.case_id)
     if as_json:
         document = {
             "schema": "daytwo.history/1",
@@ -112,20 +112,20 @@ def run_clear(spelling: str, *, why: str, did: Did, now: datetime) -> int:
     entity = read_entity(spelling)
     if not why.strip():
         raise OperatorError("A clear needs its reason.", fix=f'daytwo clear {entity} --why "GPU replaced, ticket 123"')
-    store = open_site_store(load_settings())
-    past = store.read_records_of(entity)
-    record = build_clear(
-        entity,
-        who=pwd.getpwuid(os.getuid()).pw_name,
-        why=why.strip(),
-        did=did,
-        now_seconds=now.timestamp(),
-    )
-    ended = [state for state in find_open(past) if concerns(record, state.entity)]
-    if not ended and did == "nothing":
-        others = ", ".join(str(state) for state in find_open(past)) or "nothing at all is open there"
-        raise OperatorError(f"Nothing is open on {entity}; {others}.", fix=f"daytwo history {entity}")
-    store.add_records([record])
+    with open_site_store(load_settings()) as store:
+        past = store.read_records_of(entity)
+        record = build_clear(
+            entity,
+            who=pwd.getpwuid(os.getuid()).pw_name,
+            why=why.strip(),
+            did=did,
+            now_seconds=now.timestamp(),
+        )
+        ended = [state for state in find_open(past) if concerns(record, state.entity)]
+        if not ended and did == "nothing":
+            others = ", ".join(str(state) for state in find_open(past)) or "nothing at all is open there"
+            raise OperatorError(f"Nothing is open on {entity}; {others}.", fix=f"daytwo history {entity}")
+        store.add_records([record])
     words = [
         f"cleared: {state.fault} on {state.entity}, open since {spell_time(state.since_seconds)}" for state in ended
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,11 +73,11 @@ def triage_request(
     records: list[Record] = []
     facts = read_facts(request, settings, now)
     investigator = build_investigator(request, facts, settings, now, record=runs.append)
-    store = _open_store(settings) if request.store else None
-    memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
-    report = triage(facts, site=_build_site(settings), now=now, investigator=investigator, memory=memory)
-    if store is not None:
-        keep(store, report, facts, Kept(request, settings, runs, records))
+    with (_open_store(settings) if request.store else None) or nullcontext() as store:
+        memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
+        report = triage(facts, site=_build_site(settings), now=now, investigator=investigator, memory=memory)
+        if store is not None:
+            keep(store, report, facts, Kept(request, settings, runs, records))
     if record is not None:
         for run in runs:
             record(run)
@@ -220,8 +221,6 @@ def keep(store: Store, report: TriageReport, facts: Facts, kept: Kept) -> None:
         store.add_report(report, events=facts.events, origin=origin, records=kept.records, runs=kept.runs)
     except DaytwoError as error:
         note(f"daytwo: the verdicts were not kept. {error}")
-    finally:
-        store.close()
 
 
 def print_report(report: TriageReport, settings: Settings, *, full: int = FULL_VERDICTS) -> None:

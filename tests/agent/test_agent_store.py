@@ -6,17 +6,18 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 
 from agent.run import Run, build_step
 from agent.store import open_store
-from agent.store.models import Base
+from agent.store.models import Base, EventRow
 from agent.store.upgrade import MIGRATIONS, find_head
 from agent.types import CoverageRow, Subject, TriageReport, Usage, Verdict
 from tools.errors import OperatorError, SiteConfigError
@@ -115,22 +116,29 @@ def test_a_whole_id_wins_over_longer_ones(tmp_path):
     assert [v.case_id for v in store.find_case("c-1")] == ["c-1"]
 
 
+def read_event_rows(folder: Path) -> list[tuple[object, ...]]:
+    engine = create_engine(f"sqlite:///{folder / 'daytwo.db'}")
+    columns = (EventRow.entity, EventRow.code, EventRow.count, EventRow.first_seconds, EventRow.last_seconds)
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(select(*columns).order_by(EventRow.code))]
+    engine.dispose()
+    return rows
+
+
 def test_events_are_counted_per_entity_and_code(tmp_path):
     store = open_store(tmp_path)
     events = [build_event("xid:79", 100.0), build_event("xid:79", 50.0), build_event("xid:45", None)]
-    run_id = store.add_report(build_report(build_verdict(1)), events=events)
-    assert store.count_events("gpu:n1/3", "xid:79", since=60.0) == 2
-    assert store.count_events("gpu:n1/3", "xid:79", since=101.0) == 0
-    assert store.add_events(run_id, [build_event("xid:13", 5.0)] * 9) == 1
-    assert store.count_events("gpu:n1/3", "xid:13", since=0.0) == 9
+    store.add_report(build_report(build_verdict(1)), events=events)
+    assert read_event_rows(tmp_path) == [("gpu:n1/3", "xid:45", 1, None, None), ("gpu:n1/3", "xid:79", 2, 50.0, 100.0)]
 
 
 def test_the_audit_of_an_investigation_is_kept(tmp_path):
     store = open_store(tmp_path)
     usage = Usage(calls=2, tokens_in=900, tokens_cached=0, tokens_out=40, seconds=1.5)
     step = build_step("tool", "read_log", "e1 a line", seconds=0.25, arguments='{"code": "xid:79"}')
-    store.add_run(Run("i-1", "c-1", "v-1", "local", (step,), {"brief": "ab12"}, usage, repairs={"bare_json": 1}))
-    (run,) = store.find_runs("c-1")
+    audit = Run("i-1", "c-9", "v-1", "local", (step,), {"brief": "ab12"}, usage, repairs={"bare_json": 1})
+    store.add_report(build_report(build_verdict(1)), runs=[audit])
+    (run,) = store.find_runs("c-9")
     assert (run["run_id"], run["kind"]) == ("i-1", "investigation")
     assert run["steps"][0]["arguments"] == '{"code": "xid:79"}'
     assert run["usage"]["tokens_in"] == 900
@@ -163,7 +171,7 @@ def test_two_processes_open_and_write_at_once(tmp_path):
         assert writer.returncode == 0, errors.decode()
     store = open_store(tmp_path)
     assert len(store.list_verdicts(limit=1000)) == 80
-    assert store.count_events("gpu:n1/3", "xid:79", since=0.0) == 80
+    assert sum(row[2] for row in read_event_rows(tmp_path)) == 80
 
 
 def test_migrations_equal_models(tmp_path):

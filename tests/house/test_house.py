@@ -94,7 +94,6 @@ def test_importing_a_module_reads_no_environment():
         "serve/terminal.py",  # TERM
         "tools/shell.py",  # what a child process gets
         "tools/nvml.py",  # where the driver library is
-        "evals/bench.py",  # what a child process gets
     }
     found = [
         f"{name(path)}:{node.lineno}"
@@ -137,6 +136,58 @@ def test_nothing_of_a_workplace_is_in_the_repository():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if local.search(line)
     ]
+    assert found == []
+
+
+PROSE_AND_DATA = {".py", ".md", ".yaml", ".yml", ".csv", ".toml", ".json", ".jinja", ".txt", ".log", ".c", ".out", ""}
+WORKPLACE = re.compile("|".join(("/wo" + "rk/", "/tmp/de" + "v-", "sha" + "red/", r"\.lib" + r"rary/")))
+
+
+def list_texts() -> list[Path]:
+    folders = (*ROOMS, "tests", "docs", "examples", ".ci", ".github")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    found += [path for path in ROOT.iterdir() if path.name != "uv.lock"]
+    texts = [path for path in found if path.is_file() and path.suffix in PROSE_AND_DATA]
+    return sorted(path for path in texts if "__pycache__" not in path.parts)
+
+
+def test_no_file_names_where_it_was_made():
+    """Tests, scenarios, tables and the gate itself too; the names of homes in test data are allowed."""
+    texts = list_texts()
+    names = {name(path) for path in texts}
+    assert {".ci/run", "Makefile", "tools/catalogue/xid.csv", "tests/house/test_house.py"} <= names
+    assert any(path.suffix == ".yaml" for path in texts)
+    found = [
+        f"{name(path)}:{number}: {line.strip()[:80]}"
+        for path in texts
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if WORKPLACE.search(line)
+    ]
+    assert found == []
+
+
+SPAWNERS = {"tools/shell.py", "tools/nvml.py"}
+SPAWNS = re.compile(r"(posix_spawnp?|spawn[lv]p?e?|exec[lv]p?e?|system|popen|fork|forkpty)$")
+
+
+def test_only_the_shell_starts_programs():
+    """The import linter sees `subprocess`; `os` has ways of its own."""
+    assert SPAWNS.match("execve")
+    found = []
+    for path in MODULES:
+        for node in ast.walk(read_tree(path)):
+            if name(path) in SPAWNERS:
+                continue
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id in ("os", "posix") and SPAWNS.match(node.attr):
+                    found.append(f"{name(path)}:{node.lineno} {node.value.id}.{node.attr}")
+                if node.value.id == "asyncio" and node.attr.startswith("create_subprocess"):
+                    found.append(f"{name(path)}:{node.lineno} asyncio.{node.attr}")
+            if isinstance(node, ast.ImportFrom) and node.module in ("os", "posix"):
+                found += [f"{name(path)}:{node.lineno} {one.name}" for one in node.names if SPAWNS.match(one.name)]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+                found += [f"{name(path)}:{node.lineno} {one}" for one in modules if one in ("pty", "multiprocessing")]
     assert found == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import socket
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from agent.settings import Settings
-from serve.api import name_files
+from serve.api import build_api, limit_unpacking, name_files
 from serve.server import find_token, is_loopback, parse_bind
 from tools.errors import OperatorError, SiteConfigError
 
@@ -96,6 +98,34 @@ def test_triage_of_files(client):
     report = client.post("/v1/triage", files=files).json()
     subjects = {verdict["subject"]["entity"].partition("/")[0] for verdict in report["verdicts"]}
     assert {"gpu:n7", "gpu:n8"} <= subjects
+
+
+def test_what_unpacks_to_too_much_is_cut_and_says_so(client):
+    """A bomb: some 6 MB of one line; the limit of this server is sixteen bodies."""
+    packed = gzip.compress((LOG + LOG.replace(XID, "usb 1-4: new device") * 80_000).encode())
+    assert len(packed) < MAX_UPLOAD
+    report = client.post("/v1/triage", files=[("files", ("kern.log.gz", packed))]).json()
+    assert report["verdicts"][0]["fault"] == "gpu_off_bus"
+    (cut,) = [row for row in report["coverage"] if row["status"] == "partial"]
+    assert str(16 * MAX_UPLOAD) in cut["reason"]
+
+
+def test_files_share_the_limit_and_plain_ones_are_never_cut():
+    settings = Settings(max_upload_bytes=100)
+    assert limit_unpacking({"a": b"x"}, settings).max_input_bytes == 1600
+    assert limit_unpacking({str(n): b"x" for n in range(160)}, settings).max_input_bytes == 10
+    assert limit_unpacking({"big": b"x" * 90, **{str(n): b"x" for n in range(160)}}, settings).max_input_bytes == 90
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_reading_keeps_no_store_open(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    with TestClient(build_api(settings, "t"), headers={"Authorization": "Bearer t"}) as near:
+        assert near.post("/v1/triage", json={"text": LOG}).status_code == 200
+        for _ in range(5):
+            assert len(near.get("/v1/verdicts").json()["verdicts"]) == 1
+        held = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.exists()]
+    assert [name for name in held if "daytwo.db" in name] == []
 
 
 def test_a_name_is_never_a_path(client, tmp_path):
