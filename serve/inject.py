@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from tools.inject import (
 )
 
 STAND_IN = "stand-in:"
+STAND_IN_NEXT = """\
+Next: this file is read by the stand-in for NVIDIA's library, which is built from the sources, not installed with it.
+In a checkout, with gcc:
+  mkdir -p build/standin
+  gcc -O1 -shared -fPIC -o build/standin/libnvidia-ml.so.1 tests/standin/nvml_standin.c
+  LD_LIBRARY_PATH=$PWD/build/standin DAYTWO_NVML_STANDIN={path} daytwo triage --host --no-store"""
 SYSTEM_LOGS = Path("/var/log")
 
 
@@ -52,7 +59,7 @@ def run_inject(fault: str, *, gpu: str, node: str, to: str, marked: bool | None,
     if to.startswith(STAND_IN):
         path = Path(to.removeprefix(STAND_IN))
         merge_board(find_injection(fault, BOARD_WAYS), place, path)
-        print_text(f"{path}: GPU {place.gpu} shows {fault}\nNext: DAYTWO_NVML_STANDIN={path} daytwo triage --host")
+        note(f"{path}: GPU {place.gpu} shows {fault}\n{STAND_IN_NEXT.format(path=shlex.quote(str(path.resolve())))}")
         return 0
     if is_kernel_ring(Path(to)):
         return _write_ring(fault, Path(to), yes_really, marked, now=now, gpu=gpu, name=name)

@@ -31,7 +31,6 @@ def show(name, scores, capsys):
         sys.stdout.write(f"\n{name}\n{render_scores(scores)}\n")
 
 
-@pytest.mark.skipif(not MEASURED.exists(), reason="the queries to measure on are not there yet")
 def test_symptoms_in_other_peoples_words(library, capsys):
     rows = read_questions(MEASURED)
     assert len(rows) >= 60

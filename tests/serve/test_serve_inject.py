@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -176,6 +179,22 @@ def test_the_stand_in_keeps_what_stands_in_its_file(tmp_path, capsys):
     path.write_text("[]")
     with pytest.raises(DaytwoError, match="no description"):
         run_inject("gpu_off_bus", gpu="1", node="", to=f"stand-in:{path}", marked=None, yes_really=False)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+def test_what_is_told_to_type_for_the_stand_in_works(tmp_path, capsys):
+    path = tmp_path / "my gpus.json"
+    run_inject("gpu_off_bus", gpu="1", node="", to=f"stand-in:{path}", marked=None, yes_really=False)
+    said = capsys.readouterr().err
+    typed = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    (tmp_path / "tests").symlink_to(Path(__file__).parents[1])
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    result = subprocess.run(
+        ["bash", "-ec", "\n".join(typed)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 1, result.stderr
+    assert "gpu_off_bus" in result.stdout
+    assert "not installed with it" in said
 
 
 def test_what_cannot_be_shown_so_says_how_it_can(tmp_path):
