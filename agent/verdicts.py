@@ -12,6 +12,7 @@ from agent.faults import load_faults
 from agent.judge import possible_faults
 from agent.plan import build_plan
 from agent.policy import Decision, SitePolicy, at_most, decide, decide_for_model
+from agent.symptoms import NOT_A_FAULT
 from agent.types import (
     Affected,
     Alternative,
@@ -186,7 +187,8 @@ def summarise(case: Case, decision: Decision) -> str:
     # The words before the colon say what it is; the rest of the row lists every sign that it may have.
     first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
     parts = [f"{first}{_first_place(case)}.", culprit]
-    if case.notes and decision.fault in ("unknown", "healthy", "benign", "not_applicable"):
+    unexplained = decision.fault == "unknown" and not case.primary.quotes
+    if case.notes and (unexplained or decision.fault in NOT_A_FAULT):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300].rstrip('.')}.")
     if case.consequences:
         names = ", ".join(dict.fromkeys(folded.suspicion.fault for folded in case.consequences))
