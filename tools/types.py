@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.names import clean_device_name, clean_name
+
 EntityKind = Literal[
     "gpu", "nic", "disk", "node", "guest", "job", "service", "sensor", "telemetry",
     "switch", "rail", "rack", "hall", "site", "storage", "network",
@@ -32,7 +34,7 @@ NODELESS_KINDS: frozenset[str] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One thing that can be ill.
+    """One thing that can be ill; its names are made safe to print and to type, whatever evidence they came from.
 
     Attributes:
         kind: What it is.
@@ -45,6 +47,12 @@ class Entity:
     node: str = ""
     name: str = ""
     ids: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "node", clean_name(self.node))
+        object.__setattr__(self, "name", clean_device_name(self.name))
+        if self.ids:
+            object.__setattr__(self, "ids", tuple((key, clean_device_name(value)) for key, value in self.ids))
 
     def __str__(self) -> str:
         """Spell it as ``gpu:node-017/3``, ``node:node-017``, ``job:4711``; a job of unknown id is ``job:HOST/?``."""

@@ -83,7 +83,7 @@ def test_counters_since_boot_are_no_present():
 def test_two_reports_of_xentop_make_rates():
     facts = read(TWICE).facts
     window = facts.windows[0]
-    row = next(i for i, entity in enumerate(window.entities) if entity.name == "db-3 (all disks)")
+    row = next(i for i, entity in enumerate(window.entities) if entity.name == "db-3 [all disks]")
     assert (
         window.latest(row, "disk_writes_per_second") == 500
         and window.latest(row, "disk_write_bytes_per_second") == 51_200_000

@@ -83,7 +83,7 @@ class _Users:
     def _put(self, line: Line, name: str, readings: Mapping[str, float]) -> None:
         """Add what a consumer does as the readings of a disk of its own."""
         guest = Entity("guest", self.sheet.node, name)
-        disk = Entity("disk", self.sheet.node, f"{name} (all disks)")
+        disk = Entity("disk", self.sheet.node, f"{name} [all disks]")
         if any(self.sheet.readings.has(disk, signal) for signal in readings):
             self.sheet.readings.start_column()
         for signal, value in readings.items():
