@@ -35,7 +35,9 @@ _LABEL_JOB = re.compile(
     r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
     r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
 )
-
+_JOB_OUTPUT = re.compile(r"(?:^|/)(?:slurm|job|jobid)[-_.]?\d+(?:[_.+-]\d+)*(?:[_.-](?:out|err|log|stdout|stderr))*$")
+SCHEDULER_LINE = re.compile(r"^(?:slurmstepd|slurmd|srun)(?:-[\w.-]+)?(?:\[\d+\])?: ")
+"""What Slurm itself writes into the output of a job: the usual place for it."""
 _INLINE_JOB = re.compile(
     r"\b(?:JobId|JobID|job_id|jobid|job id|SLURM_JOB_ID|SLURM_JOBID|StepId|[Jj]ob|JOB|STEP)[ =:#]{1,2}(?P<job>\d{2,})\b"
 )
@@ -91,6 +93,11 @@ def job_of_label(label: str) -> str:
     stem = re.sub(r"\.(?:out|err|log|txt|gz)$", "", label)
     match = _LABEL_JOB.search(stem) or _LABEL_JOB.search(label)
     return (match["job"] or match["only"]) if match else ""
+
+
+def is_job_output(label: str) -> bool:
+    """Say whether a file is by its name what a job printed, and no more: ``slurm-4711.out``, not ``job-4711-dmesg``."""
+    return bool(_JOB_OUTPUT.search(label.removesuffix(".gz").removesuffix(".txt")))
 
 
 _Step = tuple[Head, Fields, str]

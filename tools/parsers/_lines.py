@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
+from tools.evidence import MAX_QUOTE_CHARACTERS
+from tools.harmless import neutralise
 from tools.types import Document, Line, Quote, Unread
 
 MAX_SAMPLES = 3

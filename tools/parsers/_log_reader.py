@@ -14,7 +14,8 @@ from functools import cache
 
 from tools.document import MAX_LINE_BYTES
 from tools.entities import make_gpu, normalise_pci
-from tools.evidence import MAX_QUOTE_CHARACTERS, neutralise
+from tools.evidence import MAX_QUOTE_CHARACTERS
+from tools.harmless import neutralise
 from tools.parsers import (
     _collective_patterns,
     _controller_patterns,
@@ -35,7 +36,14 @@ from tools.parsers import (
     _shared_fs_patterns,
     _training_patterns,
 )
-from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD, job_of_label, read_app_head
+from tools.parsers._app_forms import (
+    MAX_PAYLOAD_LINES,
+    PAYLOAD_HEAD,
+    SCHEDULER_LINE,
+    is_job_output,
+    job_of_label,
+    read_app_head,
+)
 from tools.parsers._blocks import iterate_blocks
 from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
 from tools.parsers._lines import MAX_SAMPLES, is_noise
@@ -99,6 +107,7 @@ KERNEL_PATTERNS: tuple[Pattern, ...] = (
     *_host_patterns.PATTERNS,
 )
 """What the kernel, its drivers and link daemons print, in the order in which it is tried."""
+_KERNEL_IDS = frozenset(id(pattern) for pattern in KERNEL_PATTERNS)
 APPLICATION_PATTERNS: tuple[Pattern, ...] = (
     *_cuda_patterns.PATTERNS,
     *_collective_patterns.PATTERNS,
@@ -135,6 +144,7 @@ class LogReader:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._job = job_of_label(document.label)
+        self._is_job_output = is_job_output(document.label)
         self._table = pattern_table()
         self._kept: dict[tuple[Entity, str], _Kept] = {}
         self._recent: deque[Draft] = deque(maxlen=_RECENT)
@@ -155,8 +165,6 @@ class LogReader:
         self._note_unexplained()
         facts = Facts(events=tuple(self._events()), entities=tuple(self._gpus.values()))
         return Parsed(facts, Unread(self._total, self._unread, tuple(self._samples)))
-
-    # Lines of interest ----------------------------------------------------------------------------------------------
 
     def _read_hits(self, block: bytes) -> set[int]:
         understood: set[int] = set()
@@ -180,14 +188,16 @@ class LogReader:
         else:
             app = read_app_head(head)
             found = self._table.match(app.head.text, rows) or self._table.match(head.text, rows)
-            head = app.head
+            head = app.head._replace(writer="user") if "rank" in app.form else app.head
             if found is not None:
                 found = Match(found.pattern, found.code, {**app.fields, **found.fields})
         if found is None:
             return self._table.refuses(head.text, rows)
         if found.code == "naming":
             return True
-        self._take(number, raw, head, found)
+        # A job can print what the kernel prints; what it printed is its word, and not the kernel's.
+        own = self._is_job_output and id(found.pattern) in _KERNEL_IDS and not SCHEDULER_LINE.match(head.text)
+        self._take(number, raw, head._replace(writer="user") if own else head, found)
         return True
 
     def _note_gpu(self, number: int, head: Head) -> bool:
@@ -293,8 +303,6 @@ class LogReader:
             if self._disks.is_removable(entity):
                 draft.fields["removable"] = "yes"
             yield Event(draft.moment, entity, draft.code, quote, draft.fields, draft.writer)
-
-    # Counting -------------------------------------------------------------------------------------------------------
 
     def _count(self, block: bytes, understood: set[int]) -> None:
         lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
