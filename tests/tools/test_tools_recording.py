@@ -138,6 +138,21 @@ def test_a_table_without_a_row_is_missing(tmp_path, name):
     assert row.status == "missing" and row.fix
 
 
+def test_members_of_one_name_do_not_hide_each_other(tmp_path):
+    path = tmp_path / "evidence.tar"
+    members = (("n1/kern.log", KERNEL), ("n1/kern.log", "[  1.0] perf: fine\n"), ("n1/kern.log/deep.txt", KERNEL))
+    with tarfile.open(path, "w") as archive:
+        for name, text in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    facts = read(path)
+    assert codes(facts).count("xid:79") == 1
+    assert rows_of(facts, "evidence.tar/n1/kern.log") == [("kernel_log", "read")]
+    assert rows_of(facts, "evidence.tar/n1/kern.log.2") == [("kernel_log", "read")]
+    assert rows_of(facts, "evidence.tar/n1/kern.log/deep.txt") == [("input", "missing")]
+
+
 def test_order_is_the_same_each_time(tmp_path):
     for name in "cab":
         put(tmp_path, f"{name}.log", KERNEL)

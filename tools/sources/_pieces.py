@@ -19,6 +19,8 @@ from tools.types import Coverage
 STDIN_LABEL = "-"
 COPY_BYTES = 1024 * 1024
 MAX_MEMBERS = 20_000
+MAX_SAME_NAME = 20
+"""Members of one name that an archive that was appended to may hold; of more, the rest is named as not read."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZIP_MAGIC = b"PK\x03\x04"
 _OPENERS: tuple[tuple[bytes, Callable[[Path], BufferedIOBase]], ...] = (
@@ -152,13 +154,15 @@ class Pieces:
 
     def _unpack_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, label: str) -> None:
         parts = [part for part in Path(member.name).parts if part not in ("/", "..", ".")]
-        target = folder.joinpath(*parts) if parts else folder / "unnamed"
+        told = f"{label}/{'/'.join(parts)}"
         source = archive.extractfile(member)
-        if source is None or target.is_dir():
+        target = _find_place(folder.joinpath(*parts) if parts else folder / "unnamed", folder)
+        if source is None or target is None:
+            self._miss(told, "its place in the archive is taken by another file", f"tar tvf {label}")
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         with source:
-            self._copy(source, target, f"{label}/{'/'.join(parts)}")
+            self._copy(source, target, told)
 
     def _copy(self, source: IO[bytes] | BufferedIOBase, target: Path, label: str) -> None:
         try:
@@ -179,6 +183,15 @@ class Pieces:
 
     def _miss(self, label: str, reason: str, fix: str, *, partial: bool = False) -> None:
         self.coverage.append(Coverage(label, "input", "partial" if partial else "missing", reason, fix))
+
+
+def _find_place(target: Path, folder: Path) -> Path | None:
+    """Find a place for a member: its own, else with a number behind; None where a file stands for its folder."""
+    parents = [parent for parent in target.parents if parent.is_relative_to(folder)]
+    if any(parent.exists() and not parent.is_dir() for parent in parents):
+        return None
+    places = (target, *(target.with_name(f"{target.name}.{number}") for number in range(2, MAX_SAME_NAME + 1)))
+    return next((place for place in places if not place.exists()), None)
 
 
 def _read_head(path: Path, opener: Callable[[Path], BufferedIOBase] | None) -> bytes:
