@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from tools.document import MAX_LINE_BYTES
@@ -48,10 +48,11 @@ from tools.parsers._blocks import iterate_blocks
 from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
 from tools.parsers._lines import MAX_SAMPLES, is_noise
 from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms, is_alarm
+from tools.parsers._log_draft import Draft, conflicts, merge_match
 from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages
 from tools.parsers._log_progress import is_progress
-from tools.parsers._patterns import Fields, Match, Pattern, PatternTable, on_gpu, on_node
-from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread, Writer
+from tools.parsers._patterns import Match, Pattern, PatternTable, on_gpu, on_node
+from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread
 
 KEEP_PER_KEY = 1000
 """Events kept of one code on one entity; of the rest only the last, with how many it stands for."""
@@ -61,27 +62,10 @@ MAX_KEYS = 10_000
 """Different (entity, code) pairs kept apart; beyond, events fold onto their host."""
 _RECENT = 64
 _SUBJECT_LINES = 4
-_IDENTITY = ("pci", "device", "cpu", "pid", "process", "severity", "minor", "usb", "slot", "unit", "scope")
-_MAX_FIELD = 300
 _BARE_KERNEL = re.compile(
     r"^\s*(?:NVRM|nvidia[\w-]*|nvme|sd|md|pcieport|pciehp|mlx\d\w*|EXT\d-fs|XFS|BTRFS|EDAC|mce|usb|ata[\d.]+|scsi|rcu"
     r"|Lustre\w*|LNet\w*|watchdog|NMI|block|libceph|ceph|audit|perf|IPv6|systemd\[1\])\b.*: "
 )
-
-
-@dataclass(slots=True)
-class Draft:
-    """An event that later lines may still add to."""
-
-    number: int
-    code: str
-    entity: Entity
-    text: str
-    moment: Moment
-    writer: Writer
-    pattern: Pattern
-    node: str
-    fields: Fields = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -247,8 +231,8 @@ class LogReader:
             if number - draft.number > found.pattern.joins:
                 continue
             fits = draft.code.startswith(found.code) if found.pattern.attaches else draft.code == found.code
-            if fits and node in ("", draft.node) and not _conflicts(draft.fields, found.fields):
-                _merge(draft, found)
+            if fits and node in ("", draft.node) and not conflicts(draft.fields, found.fields):
+                merge_match(draft, found)
                 return True
         return False
 
@@ -377,29 +361,3 @@ def _is_at_boot(moment: Moment) -> bool:
 
 def _clean(text: str) -> str:
     return text if text.isprintable() else neutralise(text)
-
-
-def _conflicts(known: Fields, new: Fields) -> bool:
-    for name in _IDENTITY:
-        if name not in known or name not in new:
-            continue
-        one, other = known[name], new[name]
-        if one != other and (name != "pci" or normalise_pci(one) != normalise_pci(other)):
-            return True
-    return False
-
-
-def _merge(draft: Draft, found: Match) -> None:
-    for name, value in found.fields.items():
-        known = draft.fields.get(name)
-        if known is None:
-            draft.fields[name] = value
-        elif found.pattern.attaches and name not in _IDENTITY and value not in known and len(known) < _MAX_FIELD:
-            draft.fields[name] = f"{known}; {value}"
-    if draft.code.startswith("mce:") and "PCIe" in draft.fields.get("section", ""):
-        # A CPER record of a PCIe error is no memory error.
-        severity = draft.fields.get("severity", "")
-        draft.code = {"corrected": "pci:aer_corrected", "fatal": "pci:aer_fatal"}.get(severity, "pci:aer_nonfatal")
-    better = draft.pattern.entity(draft.node, draft.fields)
-    if len(better.ids) > len(draft.entity.ids) or (draft.entity.kind == "node" and better.kind != "node"):
-        draft.entity = replace(better)
