@@ -184,3 +184,15 @@ def test_only_one_of_the_two_parsers_takes_a_log() -> None:
     assert kernel_log.recognise(program) == 0
     assert kernel_log.recognise(["Device r/s w/s", "sda 0.1 0.2"]) == 0
     assert application_log.recognise(["Device r/s w/s", "sda 0.1 0.2", ""]) == 0
+
+
+@pytest.mark.parametrize("prefix", ["gpu-01: ", "gpu-01:", "gpu-01: 3: "])
+def test_the_host_that_a_launcher_puts_first_is_read_and_hides_no_time(prefix):
+    line = (
+        "[rank3]:[E1124 02:40:31.512 ProcessGroupNCCL.cpp:632] [Rank 3] Watchdog caught collective operation timeout: "
+    )
+    text = f"{prefix}{line}WorkNCCL(SeqNum=7, OpType=ALLREDUCE, Timeout(ms)=600000) ran for 600001 milliseconds\n"
+    (event,) = application_log.parse(TextDocument("train.log", "", text)).facts.events
+    assert event.code == "nccl:timeout" and event.fields["rank"] == "3"
+    assert event.node == "gpu-01"
+    assert event.moment.clock == "local" and event.moment.seconds is not None

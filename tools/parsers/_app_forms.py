@@ -10,6 +10,11 @@ from tools.parsers._patterns import Fields
 from tools.types import NO_MOMENT, Moment
 
 _RANK = re.compile(r"^\[(?:default|rank|Rank )(?P<rank>\d+)\]:? ?|^(?P<label>\d{1,6}): (?=\[|[\w.-]+:\d+:\d+ \[)")
+_LAUNCHER_HOST = re.compile(
+    r"^(?P<host>[A-Za-z][\w.-]{0,252}): ?"
+    r"(?=(?:\d{1,6}: )?(?:\[(?:default|rank|Rank )\d+\]|[\w.-]+:\d+:\d+ \[|\[[IWEF]\d{4} ))"
+)
+"""What pdsh and launchers put before the line of a rank; only where such a line follows."""
 _INNER_RANK = re.compile(r"\[(?:PG (?:ID )?(?P<group>[^\s\]]{1,40})[^\]]{0,80}? )?[Rr]ank ?(?P<rank>\d+)\]")
 _HEAD_CHARACTERS = 300
 _GLOG = re.compile(
@@ -70,7 +75,7 @@ def read_app_head(head: Head) -> AppHead:
     """Read what stands before a program's message, behind whatever head the collector wrote."""
     fields: Fields = {}
     forms: list[str] = []
-    for _ in range(4):  # a rank prefix, a time, NCCL's own prefix: in any order, each at most once
+    for _ in range(5):  # a host, a rank prefix, a time, NCCL's own prefix: in any order, each at most once
         step = next((made for reader in _READERS if (made := reader(head)) is not None), None)
         if step is None:
             break
@@ -120,6 +125,12 @@ def _read_rank(head: Head) -> _Step | None:
     if match is None:
         return None
     return _cut(head, match), {"rank": match["rank"] or match["label"]}, "rank"
+
+
+def _read_launcher_host(head: Head) -> _Step | None:
+    # A collector's head names the host already; what follows it is the program.
+    match = None if head.node or head.tag else _LAUNCHER_HOST.match(head.text)
+    return (_cut(head, match)._replace(node=match["host"]), {}, "launcher") if match else None
 
 
 def _read_glog(head: Head) -> _Step | None:
@@ -181,6 +192,7 @@ def _read_python(head: Head) -> _Step | None:
 _READERS = (
     _read_tag,
     _read_python,
+    _read_launcher_host,
     _read_rank,
     _read_glog,
     _read_nccl,
