@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.faults import Difference, load_differences, load_faults
-from agent.types import CONFIDENCE_RANK, SEVERITY_RANK, Action, Case, Confidence, SeverityWord, Status, Urgency
+from agent.types import CONFIDENCE_RANK, Action, Case, Confidence, SeverityWord, Status, Urgency
 
 ACTION_RANK: dict[Action, int] = {
     "none": 0,
@@ -113,18 +113,16 @@ SOFT_ACTIONS: frozenset[Action] = frozenset({"none", "watch", "check_workload", 
 
 
 def decide_for_model(case: Case, fault: str, possible: Iterable[str]) -> Decision:
-    """Choose for a fault that only the model named: the least invasive action still possible, never below a page.
+    """Choose for a fault that only a model named: the least invasive action possible, at the severity of the rules.
 
-    The action is the rules' own or a softer one, and the severity never lower than theirs: no opinion makes an action
-    more invasive, and none silences a warning.
+    The action is the rules' own or a softer one: no opinion makes it more invasive, silences a page or makes one.
     """
     rules, table = decide(case), load_faults()
     softer = {table[name].action for name in (fault, *possible)} & SOFT_ACTIONS
     action = min([rules.action, *softer], key=lambda name: ACTION_RANK[name])
-    severity = max(rules.severity, table[fault].severity, key=lambda word: SEVERITY_RANK[word])
     kept = action == rules.action
     return Decision(
-        fault, META_STATUS.get(fault, STATUS_OF_SEVERITY[severity]), severity, action,
+        fault, META_STATUS.get(fault, STATUS_OF_SEVERITY[rules.severity]), rules.severity, action,
         rules.urgency if kept else "none", rules.follow_up if kept else rules.action,
         "only the model names it: the least invasive action over all faults still possible",
     )  # fmt: skip

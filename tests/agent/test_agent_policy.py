@@ -18,7 +18,7 @@ from agent.faults import (
 )
 from agent.plan import UNKNOWN_NAMES, build_plan, spell_command
 from agent.policy import ACTION_RANK, CAPS, SOFT_ACTIONS, SitePolicy, decide, decide_for_model
-from agent.types import SEVERITY_RANK, Case, Claim, ModelUse, Opinion, Suspicion
+from agent.types import Case, Claim, ModelUse, Opinion, Suspicion
 from agent.verdicts import build_verdict
 from tools.evidence import EvidenceBook
 from tools.types import Entity, Event, Facts, Moment, Quote
@@ -123,7 +123,7 @@ def test_part_is_replaced_only_where_the_table_says_so():
             assert confidence == "confirmed" and (fault, *notes) in allowed
 
 
-def test_an_opinion_never_makes_an_action_more_invasive_and_silences_no_warning():
+def test_an_opinion_never_makes_an_action_more_invasive_and_neither_silences_nor_makes_a_page():
     checked = 0
     for fault, confidence, notes in variants():
         case = case_of(fault, confidence, notes)
@@ -132,7 +132,7 @@ def test_an_opinion_never_makes_an_action_more_invasive_and_silences_no_warning(
             model = decide_for_model(case, named, [fault, named])
             assert ACTION_RANK[model.action] <= ACTION_RANK[rules.action], (fault, named)
             assert model.action == rules.action or model.action in SOFT_ACTIONS
-            assert SEVERITY_RANK[model.severity] >= SEVERITY_RANK[rules.severity]
+            assert model.severity == rules.severity
             checked += 1
     assert checked > 5000
 
