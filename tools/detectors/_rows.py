@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from tools.entities import same_node
 from tools.types import Entity, EntityKind, Facts, Moment, Window
 
 RECENT_COLUMNS = 5
@@ -54,3 +55,9 @@ def find_rows(facts: Facts, kind: EntityKind) -> Iterator[Row]:
         for number, entity in enumerate(window.entities):
             if entity.kind == kind:
                 yield Row(window, number, entity)
+
+
+def measure_peers(row: Row, rows: Sequence[Row], measure: Callable[[Row], float | None]) -> list[float]:
+    """What is measured on the other entities of the same node; those on which it is not known are left out."""
+    peers = (peer for peer in rows if peer.entity != row.entity and same_node(peer.entity.node, row.entity.node))
+    return [value for peer in peers if (value := measure(peer)) is not None]

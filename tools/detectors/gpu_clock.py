@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from tools.detectors._rows import Row, find_rows
-from tools.entities import same_node
+from tools.detectors._rows import Row, find_rows, measure_peers
 from tools.types import Facts, Finding
 
 FAULTS = frozenset({"gpu_clock_stuck"})
@@ -36,13 +35,7 @@ def _read_row(row: Row, rows: Sequence[Row]) -> Finding | None:
     ratio = _loaded_ratio(row)
     if ratio is None or ratio >= STUCK_RATIO or row.latest(_REASONS):
         return None
-    peers = [
-        value
-        for peer in rows
-        if peer.entity != row.entity
-        and same_node(peer.entity.node, row.entity.node)
-        and (value := _loaded_ratio(peer)) is not None
-    ]
+    peers = measure_peers(row, rows, _loaded_ratio)
     if peers and median(peers) < STUCK_RATIO:
         return None
     if not peers and row.latest(_REASONS) is None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from tools.detectors._rows import Row, find_rows
-from tools.entities import same_node
+from tools.detectors._rows import Row, find_rows, measure_peers
 from tools.types import Facts, Finding
 
 FAULTS = frozenset({"gpu_power_throttle", "gpu_thermal_throttle"})
@@ -80,13 +79,7 @@ def _read_limit(row: Row, rows: Sequence[Row]) -> Finding | None:
     ratio = _limit_ratio(row)
     if ratio is None or ratio >= LOW_LIMIT_RATIO:
         return None
-    peers = [
-        value
-        for peer in rows
-        if peer.entity != row.entity
-        and same_node(peer.entity.node, row.entity.node)
-        and (value := _limit_ratio(peer)) is not None
-    ]
+    peers = measure_peers(row, rows, _limit_ratio)
     if peers and median(peers) < LOW_LIMIT_RATIO:
         return None
     note = "power limit far below the built one" + (" and below its peers'" if peers else "; no peers to compare with")
