@@ -1,13 +1,14 @@
 """When the action differs: circumstances of the policy table, each with and without what makes it."""
 
+import numpy as np
 import pytest
 
-from agent.faults import load_differences
+from agent.circumstances import CIRCUMSTANCES
+from agent.faults import load_differences, load_faults
 from agent.judge import judge
 from agent.policy import decide
-from agent.symptoms import CIRCUMSTANCES
 from tools.entities import make_gpu
-from tools.types import Coverage, Entity, Event, Facts, Moment, Quote
+from tools.types import Coverage, Entity, Event, Facts, Inventory, Link, Moment, Quote, Window
 
 NODE = Entity("node", "node-b07")
 GPU = make_gpu("node-b07", pci="0000:3b:00.0")
@@ -96,9 +97,66 @@ def test_action_differs_with_the_circumstance(events, expected):
     assert first(*events) == expected
 
 
+def gpu_window(gpu, **values):
+    readings = {signal: np.array([[float(value)]]) for signal, value in values.items()}
+    return Window((gpu,), np.array([1000.0]), readings, "nvidia-smi")
+
+
+FABRIC, DEAD = event("fabric:down", 10), event("gpu:process_gone", 10, GPU, pid="811")
+BAD_SECTOR, DOWN = event("block:medium_error", 10, disk("sdc")), event("slurm:node_down", 10)
+
+
+@pytest.mark.parametrize(
+    ("events", "more", "expected"),
+    [
+        ([FABRIC], {}, ("fabric_manager_down", "restart_service")),
+        ([FABRIC], {"windows": (gpu_window(GPU, gpu_process_count=0),)}, ("fabric_manager_down", "restart_service")),
+        ([FABRIC], {"windows": (gpu_window(GPU, gpu_process_count=2),)}, ("fabric_manager_down", "drain_node")),
+        ([FABRIC], {"windows": (gpu_window(make_gpu("node-c01", index=0), gpu_process_count=2),)},
+         ("fabric_manager_down", "restart_service")),
+        ([event("fabric:version_mismatch", 10)], {}, ("fabric_manager_down", "drain_node")),
+        ([DEAD], {}, ("gpu_process_leak", "check_workload")),
+        ([DEAD], {"windows": (gpu_window(GPU, gpu_process_count=1),)}, ("gpu_process_leak", "reset_gpu")),
+        ([DEAD], {"windows": (gpu_window(GPU, gpu_process_count=2),)}, ("gpu_process_leak", "check_workload")),
+        ([BAD_SECTOR], {"links": (Link(disk("md0"), "part_of", disk("sdc1"), Quote("/sys", None, "md0")),)},
+         ("disk_media_error", "inspect_hardware", "maintenance")),
+        ([BAD_SECTOR], {"links": (Link(disk("md0"), "part_of", disk("sdd1"), Quote("/sys", None, "md0")),)},
+         ("disk_media_error", "inspect_hardware", "job_end")),
+        ([BAD_SECTOR], {"links": (Link(disk("dm-0"), "part_of", disk("sdc1"), Quote("/sys", None, "dm-0")),)},
+         ("disk_media_error", "inspect_hardware", "job_end")),
+        ([DOWN], {}, ("node_down", "run_diagnostics")),
+        ([DOWN], {"inventory": (Inventory("node-b07", state="maintenance"),)}, ("node_down", "none")),
+        ([DOWN], {"inventory": (Inventory("node-b07.example.org", state="retired"),)}, ("node_down", "none")),
+        ([DOWN], {"inventory": (Inventory("node-b07"),)}, ("node_down", "run_diagnostics")),
+        ([DOWN], {"inventory": (Inventory("node-b08", state="retired"),)}, ("node_down", "run_diagnostics")),
+    ],
+)  # fmt: skip
+def test_action_differs_with_what_else_was_read(events, more, expected):
+    case = judge(Facts(events=tuple(events), coverage=READ, **more))[0]
+    decision = decide(case)
+    assert (case.primary.fault, decision.action, decision.urgency)[: len(expected)] == expected
+
+
 def test_an_assertion_beside_exhausted_mappings_is_their_consequence():
     cases = judge(Facts(events=(event("gpu:aperture", 10, GPU), event("driver:assertion", 11)), coverage=READ))
     assert [case.primary.fault for case in cases] == ["gpu_aperture_exhausted"]
+
+
+DECIDED_ELSEWHERE = {
+    "gpu_clock_stuck": "the clock detector names config_drift where application clocks are set",
+    "nic_link_flap": "fewer than three returns are nic_link_down that came back",
+    "filesystem_fault": "folds.csv puts it under the drive",
+    "shared_fs_stall": "folds.csv and the fleet: one case for one server",
+    "host_resource_limit": "the summary names the limit",
+    "unknown": "the plan of what to collect",
+}
+
+
+def test_what_the_table_says_of_a_node_fault_is_policy():
+    with_row = {fault for fault, _ in load_differences()}
+    said = {row.id for row in load_faults().values() if row.differs and row.scope in ("node", "meta")}
+    assert len(said) > 20
+    assert said - with_row - set(DECIDED_ELSEWHERE) == {"gpu_thermal_throttle"}, "many GPUs of a rack: the fleet's"
 
 
 def test_every_circumstance_has_its_row():

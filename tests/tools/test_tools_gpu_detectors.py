@@ -45,16 +45,31 @@ def test_a_loaded_gpu_far_below_its_peers_is_stuck():
     [
         [clock(LOW, load=0.0), clock(FULL)],
         [clock(LOW, reasons=4.0), clock(FULL)],
-        [clock(LOW, reasons=2.0), clock(FULL)],
+        [clock(LOW, reasons=2.0), clock(LOW, reasons=2.0), clock(LOW, reasons=2.0)],
+        [clock(LOW, reasons=2.0)],
         [clock(LOW), clock(LOW), clock(LOW)],
         [clock(1.2 * GHZ), clock(FULL)],
         [clock(LOW, reasons=None)],
         [{"gpu_sm_clock_hertz": LOW, "gpu_utilization_ratio": 1.0}],
     ],
-    ids=["idle", "power cap", "setting", "all alike", "not far", "reasons untold and alone", "no maximum"],
+    ids=[
+        "idle",
+        "power cap",
+        "setting of all",
+        "setting and alone",
+        "all alike",
+        "not far",
+        "reasons untold and alone",
+        "no maximum",
+    ],
 )
 def test_a_low_clock_that_has_an_explanation_is_not_stuck(rows):
     assert gpu_clock.detect(facts(*rows)) == []
+
+
+def test_application_clocks_of_one_gpu_are_drift():
+    (finding,) = gpu_clock.detect(facts(clock(FULL), clock(LOW, reasons=2.0), clock(FULL)))
+    assert (finding.fault_hint, finding.entity.id_map["pci"]) == ("config_drift", "0000:11:00.0")
 
 
 def test_without_peers_the_sign_is_weaker():
