@@ -100,9 +100,10 @@ def _node_of(case: Case) -> str:
 
 def _quoted_names(case: Case) -> dict[str, str]:
     entity = case.primary.entity
+    gpus = [one.primary.entity for one in (case, *case.siblings) if one.primary.entity.kind == "gpu"]
     names = {
         "node": _node_of(case),
-        "gpu": entity.id_map.get("pci", entity.name) if entity.kind == "gpu" else "",
+        "gpu": ",".join(gpu.id_map.get("pci", gpu.name) for gpu in gpus),
         "job": next((e.name for e in (entity, *(e for e, _ in case.affected)) if e.kind == "job" and e.name), ""),
         **{kind: entity.name if entity.kind == kind else "" for kind in ("disk", "nic", "service")},
     }

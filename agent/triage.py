@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.gather import gather_siblings, rename_records
 from agent.history import NO_PAST, OpenState, Past, Record, apply_history, find_open
 from agent.judge import judge, measure_gravity
 from agent.policy import SitePolicy
@@ -65,7 +66,8 @@ def triage(
     memory = memory or Memory()
     judged = judge(facts)
     happened = read_happenings(judged, facts, Reading(now.timestamp(), memory.boot))
-    cases, still_open = recall(judged, memory.past.extend(happened))
+    recalled, still_open = recall(judged, memory.past.extend(happened))
+    cases = gather_siblings(recalled)
     book = EvidenceBook()
     verdicts = []
     for case in cases:
@@ -79,7 +81,7 @@ def triage(
         for row in facts.coverage
     ]
     if memory.remember is not None:
-        memory.remember(judge_records(happened, verdicts))
+        memory.remember(judge_records(rename_records(happened, cases), verdicts))
     return TriageReport(verdicts=verdicts, coverage=coverage + cover_open(still_open))
 
 

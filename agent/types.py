@@ -224,6 +224,7 @@ class Case:
 
     Attributes:
         history: Sentences on what earlier triages said of it: for people, no evidence of this triage.
+        siblings: The same trouble on further devices of the node, in the same burst.
     """
 
     case_id: str
@@ -234,6 +235,7 @@ class Case:
     notes: tuple[str, ...] = ()
     affected: tuple[tuple[Entity, Role], ...] = field(default=())
     history: tuple[str, ...] = ()
+    siblings: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ def settle(case: Case, facts: Facts, opinion: Opinion | None) -> tuple[Decision,
 def cite_case(case: Case, book: EvidenceBook) -> list[Evidence]:
     """Number the evidence of a case: its primary first, then what it explains."""
     cited = cite_suspicion(case.primary, book)
+    for sibling in case.siblings:
+        cited += cite_suspicion(sibling.primary, book)[:1]
     for folded in case.consequences:
         cited += cite_suspicion(folded.suspicion, book)
     return cited
@@ -139,7 +141,8 @@ def _row(evidence: Evidence) -> EvidenceRow:
 
 def _rule_claims(case: Case, book: EvidenceBook) -> list[Claim]:
     claims = []
-    for suspicion in (case.primary, *(folded.suspicion for folded in case.consequences)):
+    siblings = (sibling.primary for sibling in case.siblings)
+    for suspicion in (case.primary, *siblings, *(folded.suspicion for folded in case.consequences)):
         rows = cite_suspicion(suspicion, book)
         if rows:
             signs = list(dict.fromkeys([e.code for e in suspicion.events] + [f.detector for f in suspicion.findings]))
@@ -186,7 +189,7 @@ def summarise(case: Case, decision: Decision) -> str:
     culprit = _culprit_sentence(case)
     # The words before the colon say what it is; the rest of the row lists every sign that it may have.
     first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
-    parts = [f"{first}{_first_place(case)}.", culprit]
+    parts = [f"{first}{_first_place(case)}.", _sibling_sentence(case), culprit]
     unexplained = decision.fault == "unknown" and not case.primary.quotes
     if case.notes and (unexplained or decision.fault in NOT_A_FAULT):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300].rstrip('.')}.")
@@ -197,6 +200,18 @@ def summarise(case: Case, decision: Decision) -> str:
     parts += [f"Not certain: {doubts[0]}." if doubts else "", *case.history]
     parts.append(_next_sentence(case, decision))
     return " ".join(part for part in parts if part)
+
+
+MAX_NAMED_SIBLINGS = 3
+
+
+def _sibling_sentence(case: Case) -> str:
+    if not case.siblings:
+        return ""
+    names = [sibling.primary.entity.name for sibling in case.siblings]
+    rest = len(names) - MAX_NAMED_SIBLINGS
+    named = ", ".join(names[:MAX_NAMED_SIBLINGS]) + (f" and {rest} more" if rest > 0 else "")
+    return f"The same on {len(names)} more of the node: {named}."
 
 
 def _culprit_sentence(case: Case) -> str:
