@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from agent.gather import spell_siblings
 from agent.types import Case, Suspicion
 from agent.verdicts import cite_case
 from prompts.render import render_prompt
@@ -43,7 +44,7 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         fault=case.primary.fault,
         confidence=case.confidence,
         weight=WEIGHT_WORDS[case.primary.weight],
-        notes=[*case.notes, *case.primary.notes],
+        notes=[*case.notes, *case.primary.notes, *filter(None, [spell_siblings(case)]), *case.primary.doubts],
         consequences=_tell_consequences(case),
         possible=_group_by_reason(possible),
         missing=_tell_missing(missing),

@@ -16,6 +16,8 @@ DEVICES = frozenset({"gpu", "nic", "disk"})
 ENOUGH = {"gpu_app_fault": 2}
 """One program on two GPUs is one program; of all else :data:`agent.episodes.MANY_DEVICES` are needed."""
 
+MAX_NAMED_SIBLINGS = 3
+
 
 def gather_siblings(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Put cases that tell the same of several devices of one node, within one burst, under the first of them.
@@ -77,3 +79,13 @@ def rename_records(records: Iterable[Record], cases: Iterable[Case]) -> list[Rec
     """Give the records of gathered cases the id of the case that speaks for them."""
     names = {sibling.case_id: case.case_id for case in cases for sibling in case.siblings}
     return [replace(record, case_id=names.get(record.case_id, record.case_id)) for record in records]
+
+
+def spell_siblings(case: Case) -> str:
+    """Say in one sentence which further devices have the same; empty where none has."""
+    if not case.siblings:
+        return ""
+    names = [sibling.primary.entity.name for sibling in case.siblings]
+    rest = len(names) - MAX_NAMED_SIBLINGS
+    named = ", ".join(names[:MAX_NAMED_SIBLINGS]) + (f" and {rest} more" if rest > 0 else "")
+    return f"The same on {len(names)} more of the node: {named}."

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.faults import WEIGHT_RANK, load_alternatives, load_faults
 from agent.fold import fold_suspicions
-from agent.policy import find_difference
+from agent.policy import at_most, find_difference
 from agent.symptoms import NOT_A_FAULT, read_suspicions, weigh_event
 from agent.types import SEVERITY_RANK, Case, Confidence, Folded, Role, Suspicion
 from tools.types import Coverage, Entity, Event, Facts, Finding
@@ -70,6 +70,8 @@ def build_case(primary: Suspicion, consequences: tuple[Folded, ...], facts: Fact
     notes = primary.notes
     if any(f.suspicion.fault == "gpu_memory_uncorrectable" for f in consequences):
         notes = (*notes, "with_uncorrectable")
+    if primary.doubts:
+        confidence = at_most(confidence, "likely")
     if "forgeable" in notes:
         confidence = "inconclusive"
     return Case(

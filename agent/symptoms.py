@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.circumstances import CIRCUMSTANCES, Scene
+from agent.doubts import find_doubts
 from agent.episodes import annotate_episodes
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.types import Suspicion
@@ -119,10 +120,10 @@ def _default_policy(event: Event) -> EventPolicy:
 
 
 def note_circumstances(suspicion: Suspicion, scene: Scene) -> Suspicion:
-    """Add the notes that hold for a suspicion; `weak_only` where nothing but weak signs speaks for it."""
+    """Add the notes that hold for a suspicion and what speaks against it; `weak_only` where all its signs are weak."""
     notes = [note for fault, note, holds in CIRCUMSTANCES if fault == suspicion.fault and holds(suspicion, scene)]
     if suspicion.weight == "weak":
         notes.append("weak_only")
         if any(_is_forgeable(event) for event in suspicion.events):
             notes.append("forgeable")
-    return replace(suspicion, notes=tuple(notes))
+    return replace(suspicion, notes=tuple(notes), doubts=find_doubts(suspicion, scene))

@@ -187,6 +187,7 @@ class Suspicion:
         weight: ``settles`` where one line settles it, ``indicates`` where it points there, ``weak`` where it may be.
         events, findings: What speaks for it, in time order.
         notes: What lowers confidence or changes the action, as words of the policy (``repeat``, ``with_remap``, …).
+        doubts: What in the evidence speaks against it, as clauses for people.
     """
 
     fault: str
@@ -195,6 +196,7 @@ class Suspicion:
     events: tuple[Event, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def start(self) -> Moment:

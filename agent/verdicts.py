@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from agent.faults import load_faults
+from agent.gather import spell_siblings
 from agent.judge import possible_faults
 from agent.plan import build_plan
 from agent.policy import Decision, SitePolicy, at_most, decide, decide_for_model
@@ -33,6 +34,7 @@ from tools.evidence import Evidence, EvidenceBook
 from tools.types import Facts
 
 MAX_QUOTES_PER_SUSPICION = 5
+MAX_DOUBTS = 2
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -189,29 +191,19 @@ def summarise(case: Case, decision: Decision) -> str:
     culprit = _culprit_sentence(case)
     # The words before the colon say what it is; the rest of the row lists every sign that it may have.
     first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
-    parts = [f"{first}{_first_place(case)}.", _sibling_sentence(case), culprit]
+    parts = [f"{first}{_first_place(case)}.", spell_siblings(case), culprit]
     unexplained = decision.fault == "unknown" and not case.primary.quotes
     if case.notes and (unexplained or decision.fault in NOT_A_FAULT):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300].rstrip('.')}.")
     if case.consequences:
         names = ", ".join(dict.fromkeys(folded.suspicion.fault for folded in case.consequences))
         parts.append(f"It explains {len(case.consequences)} more: {names}.")
+    if case.primary.doubts:
+        parts.append(f"Against it: {'; '.join(case.primary.doubts[:MAX_DOUBTS])}.")
     doubts = [folded.why for folded in case.consequences if folded.confidence != "confirmed"]
     parts += [f"Not certain: {doubts[0]}." if doubts else "", *case.history]
     parts.append(_next_sentence(case, decision))
     return " ".join(part for part in parts if part)
-
-
-MAX_NAMED_SIBLINGS = 3
-
-
-def _sibling_sentence(case: Case) -> str:
-    if not case.siblings:
-        return ""
-    names = [sibling.primary.entity.name for sibling in case.siblings]
-    rest = len(names) - MAX_NAMED_SIBLINGS
-    named = ", ".join(names[:MAX_NAMED_SIBLINGS]) + (f" and {rest} more" if rest > 0 else "")
-    return f"The same on {len(names)} more of the node: {named}."
 
 
 def _culprit_sentence(case: Case) -> str:
