@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 SYNC := $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 PYTEST := $(BIN)/python -m pytest
+# A worker for each core; tests marked `alone` wait until the others pause. PARALLEL= runs all in one process.
+PARALLEL ?= -n auto --dist worksteal
 
 .PHONY: help setup demo test test-postgres test-all-pythons check bench lock docs clean
 help:  ## List the targets
@@ -32,7 +34,7 @@ demo: setup  ## Show the main job in three acts, in under five minutes
 	@$(BIN)/daytwo demo
 
 test: setup  ## Run every test that needs no GPU and no network, with coverage
-	$(PYTEST) --cov --cov-report=term
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term
 
 test-postgres: setup  ## Run the tests of the store on a PostgreSQL server that they start themselves
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
@@ -51,7 +53,7 @@ test-all-pythons: setup  ## Run the tests on 3.11 and 3.12, each where it is to 
 	  if [ -z "$$found" ]; then echo "== Python $$version: not to be had here"; continue; fi; \
 	  echo "== Python $$version: $$found"; \
 	  UV_PROJECT_ENVIRONMENT=.venv-$$version $(BIN)/uv sync --quiet --locked --python "$$($$found -c 'import sys; print(sys.executable)')" || exit 1; \
-	  .venv-$$version/bin/python -m pytest || exit 1; \
+	  .venv-$$version/bin/python -m pytest $(PARALLEL) || exit 1; \
 	done
 
 check: setup  ## Format, lint, types, import fences, size caps, generated docs

@@ -374,6 +374,7 @@ def test_words_of_a_model_cannot_steer_a_terminal() -> None:
     assert all(claim.text.isprintable() for claim in verdict.claims)
 
 
+@pytest.mark.alone
 def test_the_loop_itself_costs_little() -> None:
     """Without model time a whole investigation of ten nodes stays far below 20 ms a step."""
     look(RulesBackend(), settled_facts())

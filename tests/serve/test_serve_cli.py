@@ -131,6 +131,7 @@ def test_help_imports_nothing_heavy():
     assert "triage" in result.stdout
 
 
+@pytest.mark.alone
 def test_help_is_quick():
     best = min(time_help() for _ in range(5))
     assert best < 0.4

@@ -26,6 +26,7 @@ from tools.types import Facts, Finding
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="loop devices, mounts and cgroups need root"),
     pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed: apt-get install fio"),
     pytest.mark.skipif(shutil.which("losetup") is None, reason="losetup is not installed: apt-get install mount"),
