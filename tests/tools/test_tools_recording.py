@@ -221,7 +221,7 @@ def test_two_files_of_one_name_have_labels_of_their_own(tmp_path):
 def test_node_comes_from_a_manifest_a_hostname_or_the_inventory_never_from_a_bare_name(tmp_path):
     put(tmp_path, "inventory.csv", INVENTORY)
     put(tmp_path, "gpu-001/dmesg.txt", KERNEL)
-    put(tmp_path, "gpu-001.example.net.log", KERNEL)
+    put(tmp_path, "gpu-001.example.net.log", KERNEL.replace(":3b:", ":5e:"))
     put(tmp_path, "stranger/dmesg.txt", KERNEL)
     put(tmp_path, "sos/hostname", "gpu-009\n")
     put(tmp_path, "sos/logs/dmesg.txt", KERNEL)
@@ -275,7 +275,7 @@ def test_folder_without_evidence_names_the_kinds_and_the_command(tmp_path):
         (bytes(range(256)) * 40, "binary file"),
         (b"\x7fELF" + bytes(200), "binary file: a program"),
         (b"LPKSHHRH" + bytes(200), "binary file: a journal"),
-        (b"\x28\xb5\x2f\xfd" + bytes(20), "packed in a form"),
+        (b"\x28\xb5\x2f\xfd" + bytes(20), "cannot be opened"),
         (b"Dear all,\nsee you at lunch.\n", "of no form that is known: 2 of 2 lines unread: Dear all,"),
     ],
 )
@@ -402,7 +402,8 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     facts = read(tmp_path / "in")
     assert {event.quote.source for event in facts.events} == {"k.log"}
-    assert rows_of(facts, "out.log") == rows_of(facts, "loop") == [("input", "missing")]
+    assert rows_of(facts, "out.log") == [("input", "missing")]
+    assert rows_of(facts, "loop") == [], "what a link names inside the folder is read at its own place"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

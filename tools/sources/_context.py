@@ -10,11 +10,13 @@ from tools.document import FileDocument
 from tools.errors import OperatorError
 from tools.parsers import inventory as inventory_form
 from tools.parsers import jobs as jobs_form
+from tools.sources._bundles import SOS_FOLDER
 from tools.sources._pieces import Piece
 from tools.types import Inventory
 
 MAX_CONTEXT_BYTES = 16 * 1024 * 1024
 CONTEXT_FILES = frozenset({"manifest.json", "hostname"})
+_ROOTED = (("proc", "sys", "kernel", "hostname"), ("etc", "hostname"))
 
 
 class NodeNames:
@@ -50,14 +52,22 @@ def read_context(pieces: Sequence[Piece], *, node: str, inventory: Sequence[Inve
     _add_inventory(known, inventory)
     for piece in pieces:
         if piece.path.name in CONTEXT_FILES:
-            folder = piece.path.parent.parent if piece.path.parent.name == "etc" else piece.path.parent
             name = _read_name(piece.path)
             if name:
-                folders[folder] = name
+                folders.setdefault(_folder_of(piece.path), name)
         else:
             for name, spelling in _read_listed(piece):
                 known.setdefault(spelling, name)
     return NodeNames(node, known, folders)
+
+
+def _folder_of(path: Path) -> Path:
+    """The folder that a host's name is the name of: the machine's root, where the file lies as it lies on a host."""
+    for tail in _ROOTED:
+        if path.parts[-len(tail) :] == tail:
+            return path.parents[len(tail) - 1]
+    collected = next((parent for parent in path.parents if parent.name == SOS_FOLDER), None)
+    return collected.parent if collected is not None else path.parent
 
 
 def is_context_file(piece: Piece) -> bool:

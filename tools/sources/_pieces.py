@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import tarfile
-import zlib
+import stat
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
 from tools.errors import EvidenceNotFound
+from tools.sources._archives import (
+    GZIP_MAGIC,
+    ZIP_MAGIC,
+    Reader,
+    bound_unpacked,
+    damage_errors,
+    find_opener,
+    is_packed,
+    is_tar,
+    list_zip,
+    open_tar,
+    read_head,
+)
 from tools.types import Coverage
 
 STDIN_LABEL = "-"
@@ -21,13 +30,8 @@ COPY_BYTES = 1024 * 1024
 MAX_MEMBERS = 20_000
 MAX_SAME_NAME = 20
 """Members of one name that an archive that was appended to may hold; of more, the rest is named as not read."""
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZIP_MAGIC = b"PK\x03\x04"
-_OPENERS: tuple[tuple[bytes, Callable[[Path], BufferedIOBase]], ...] = (
-    (b"\x1f\x8b", gzip.GzipFile),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-    (b"BZh", bz2.BZ2File),
-)
+MAX_DEPTH = 4
+"""Archives in archives: a bundle of bundles of rotated logs has three; what goes deeper unpacks for ever (a guess)."""
 _LARGER = "DAYTWO_MAX_INPUT_BYTES=… daytwo triage …"
 _SKIPPED_FOLDERS = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 
@@ -58,6 +62,7 @@ class Pieces:
         self._scratch = scratch
         self._max_bytes = max_bytes
         self._unpacked = 0
+        self._depth = 0
         self.coverage: list[Coverage] = []
 
     def collect(self, paths: Sequence[Path], stdin: IO[bytes] | None) -> list[Piece]:
@@ -76,7 +81,7 @@ class Pieces:
             elif path.is_dir():
                 pieces += self._walk(path, path, "" if len(paths) == 1 else f"{label}/")
             elif path.exists():
-                pieces += self._open(path, label, path.parent)
+                pieces += self._open_named(path, label)
             elif path.is_symlink():
                 raise EvidenceNotFound(f"{path} is a link to nothing.", fix=f"readlink -f {path}")
             else:
@@ -89,8 +94,21 @@ class Pieces:
         if stdin is None:
             return []
         target = self._new_folder() / "input"
-        self._copy(stdin, target, STDIN_LABEL)
+        self._copy(stdin, target, STDIN_LABEL, self._max_bytes)
         return list(self._open(target, STDIN_LABEL, target.parent))
+
+    def _open_named(self, path: Path, label: str) -> Iterator[Piece]:
+        """Yield what a person named: a file, or a pipe such as a shell makes of ``<(dmesg)``."""
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            with path.open("rb") as stream:
+                target = self._new_folder() / "input"
+                self._copy(stream, target, label, self._max_bytes)
+            yield from self._open(target, label, target.parent)
+        elif stat.S_ISREG(mode):
+            yield from self._open(path, label, path.parent)
+        else:
+            self._miss(label, "a device or a socket, not a file", "dmesg > kern.log; daytwo triage kern.log")
 
     def _walk(self, folder: Path, root: Path, prefix: str) -> Iterator[Piece]:
         try:
@@ -101,9 +119,8 @@ class Pieces:
             return
         for entry in entries:
             label = f"{prefix}{entry.name}"
-            # A link could lead out of what the person named, or round in a circle.
-            if entry.is_symlink() and (entry.is_dir() or not _is_inside(entry, root)):
-                self._miss(label, "a link that leads out of the folder", f"readlink -f {entry}")
+            if entry.is_symlink():
+                self._judge_link(entry, root, label)
             elif entry.is_dir():
                 if entry.name not in _SKIPPED_FOLDERS:
                     yield from self._walk(entry, root, f"{label}/")
@@ -112,69 +129,126 @@ class Pieces:
             else:
                 self._miss(label, "not a plain file", "")
 
+    def _judge_link(self, entry: Path, root: Path, label: str) -> None:
+        """Say of a link that it is not followed; what it names inside the folder is read at its own place."""
+        try:
+            is_inside = entry.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError):
+            # A link that names itself.
+            is_inside = True
+        if not is_inside:
+            self._miss(label, "a link that leads out of the folder", f"readlink -f {entry}")
+
     def _open(self, path: Path, label: str, root: Path) -> Iterator[Piece]:
         """Yield a file as it is, or what it unpacks to."""
         try:
-            with path.open("rb") as stream:
-                magic = stream.read(8)
-            opener = next((opener for start, opener in _OPENERS if magic.startswith(start)), None)
-            head = _read_head(path, opener)
+            magic = read_head(path, None)
+            opener = find_opener(magic)
+            head = read_head(path, opener) if opener is not None else magic
         except PermissionError:
             self._miss(label, "no right to read it", f"sudo chmod a+r {path}")
             return
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        except damage_errors() as error:
             self._miss(label, f"cannot be opened: {error}", f"file {path}")
             return
-        if magic.startswith((_ZSTD_MAGIC, _ZIP_MAGIC)):
-            tool = "zstd -d" if magic.startswith(_ZSTD_MAGIC) else "unzip"
-            self._miss(label, "packed in a form that is not read here", f"{tool} {path}")
-        elif head[257:262] == b"ustar":
-            yield from self._unpack_tar(path, label)
-        elif opener is not None and not magic.startswith(b"\x1f\x8b"):
-            target = self._new_folder() / path.stem
-            with opener(path) as packed:
-                self._copy(packed, target, label)
-            yield Piece(label, target, root)
+        if not magic.startswith(ZIP_MAGIC) and not is_tar(head) and not is_packed(head):
+            yield self._unpack_stream(path, label, root, magic)
+        elif self._depth >= MAX_DEPTH:
+            self._miss(label, f"packed more than {MAX_DEPTH} times over", f"file {path}")
         else:
-            yield Piece(label, path, root)
+            self._depth += 1
+            yield from self._unpack(path, label, opener, is_tar=is_tar(head), is_zip=magic.startswith(ZIP_MAGIC))
+            self._depth -= 1
 
-    def _unpack_tar(self, path: Path, label: str) -> Iterator[Piece]:
+    def _unpack_stream(self, path: Path, label: str, root: Path, magic: bytes) -> Piece:
+        """Unpack a file that holds one other; gzip is left as it is, since documents read it themselves."""
+        opener = find_opener(magic)
+        if opener is None or magic.startswith(GZIP_MAGIC):
+            return Piece(label, path, root)
+        target = self._new_folder() / path.stem
+        with opener(path) as packed:
+            self._copy(packed, target, label, self._unpacked + bound_unpacked(path, self._max_bytes))
+        return Piece(label, target, root)
+
+    def _unpack(
+        self, path: Path, label: str, opener: Callable[[Path], Reader] | None, *, is_tar: bool, is_zip: bool
+    ) -> Iterator[Piece]:
+        """Yield what an archive holds, or what is packed twice."""
         folder = self._new_folder()
+        limit = self._unpacked + bound_unpacked(path, self._max_bytes)
         try:
-            with tarfile.open(path, "r|*") as archive:
-                for number, member in enumerate(archive):
-                    if number >= MAX_MEMBERS:
-                        self._miss(label, f"only the first {MAX_MEMBERS} files were unpacked", f"tar xf {path}")
-                        break
-                    if member.isfile():
-                        self._unpack_member(archive, member, folder, label)
-        except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
-            self._miss(label, f"the archive is damaged: {error}", f"tar tf {path}", partial=True)
+            if is_tar:
+                self._unpack_tar(path, label, opener, folder, limit)
+            elif is_zip:
+                self._unpack_zip(path, label, folder, limit)
+            elif opener is not None:
+                with opener(path) as packed:
+                    self._copy(packed, folder / path.stem, label, limit)
+                yield from self._open(folder / path.stem, label, folder)
+                return
+        except damage_errors() as error:
+            self._miss(label, f"the archive is damaged: {error}", f"file {path}", partial=True)
         yield from self._walk(folder, folder, f"{label}/")
 
-    def _unpack_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, label: str) -> None:
-        parts = [part for part in Path(member.name).parts if part not in ("/", "..", ".")]
-        told = f"{label}/{'/'.join(parts)}"
-        source = archive.extractfile(member)
-        target = _find_place(folder.joinpath(*parts) if parts else folder / "unnamed", folder)
-        if source is None or target is None:
-            self._miss(told, "its place in the archive is taken by another file", f"tar tvf {label}")
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source:
-            self._copy(source, target, told)
+    def _unpack_tar(
+        self, path: Path, label: str, opener: Callable[[Path], Reader] | None, folder: Path, limit: int
+    ) -> None:
+        with open_tar(path, opener) as archive:
+            for number, member in enumerate(archive):
+                if number >= MAX_MEMBERS:
+                    self._miss(label, f"only the first {MAX_MEMBERS} files were unpacked", f"tar xf {path}")
+                    return
+                # Links and devices of a tar are left out: what a link names is a member of its own.
+                source = archive.extractfile(member) if member.isreg() else None
+                if source is not None and not self._unpack_member(source, member.name, folder, label, limit):
+                    return
 
-    def _copy(self, source: IO[bytes] | BufferedIOBase, target: Path, label: str) -> None:
+    def _unpack_zip(self, path: Path, label: str, folder: Path, limit: int) -> None:
+        with zipfile.ZipFile(path) as archive:
+            for number, member in enumerate(list_zip(archive)):
+                if number >= MAX_MEMBERS:
+                    self._miss(label, f"only the first {MAX_MEMBERS} files were unpacked", f"unzip {path}")
+                    return
+                try:
+                    source = archive.open(member)
+                except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+                    self._miss(f"{label}/{member.filename}", f"cannot be unpacked: {error}", f"unzip {path}")
+                    continue
+                if not self._unpack_member(source, member.filename, folder, label, limit):
+                    return
+
+    def _unpack_member(self, source: IO[bytes], name: str, folder: Path, label: str, limit: int) -> bool:
+        """Write a member below the folder, whatever its name says; False where nothing more may be unpacked."""
+        parts = [part for part in Path(name.replace("\0", "_")).parts if part not in ("/", "..", ".")]
+        told = f"{label}/{'/'.join(parts)}"
+        with source:
+            try:
+                target = _find_place(folder.joinpath(*parts) if parts else folder / "unnamed", folder)
+                if target is not None:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                self._miss(told, f"has a name that no file can have here: {error.strerror}", "")
+                return True
+            if target is None:
+                self._miss(told, "its place in the archive is taken by another file", f"tar tvf {label}")
+                return True
+            return self._copy(source, target, told, limit)
+
+    def _copy(self, source: Reader, target: Path, label: str, limit: int) -> bool:
+        """Copy until the end, damage or the limit of bytes unpacked in all; False at the limit."""
         try:
             with target.open("wb") as sink:
                 while block := source.read(COPY_BYTES):
+                    free = max(0, min(limit, self._max_bytes) - self._unpacked)
                     self._unpacked += len(block)
-                    if self._unpacked > self._max_bytes:
-                        self._miss(label, f"cut: more than {self._max_bytes} bytes unpacked", _LARGER, partial=True)
-                        return
-                    sink.write(block)
-        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+                    sink.write(block[:free])
+                    if len(block) > free:
+                        reason = f"cut: more than {min(limit, self._max_bytes)} bytes unpacked"
+                        self._miss(label, reason, _LARGER, partial=True)
+                        return False
+        except damage_errors() as error:
             self._miss(label, f"damaged, read up to the damage: {error}", "", partial=True)
+        return True
 
     def _new_folder(self) -> Path:
         folder = self._scratch / str(sum(1 for _ in self._scratch.iterdir()))
@@ -192,12 +266,3 @@ def _find_place(target: Path, folder: Path) -> Path | None:
         return None
     places = (target, *(target.with_name(f"{target.name}.{number}") for number in range(2, MAX_SAME_NAME + 1)))
     return next((place for place in places if not place.exists()), None)
-
-
-def _read_head(path: Path, opener: Callable[[Path], BufferedIOBase] | None) -> bytes:
-    with opener(path) if opener is not None else path.open("rb") as stream:
-        return stream.read(512)
-
-
-def _is_inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tools.document import FileDocument, TextDocument
 from tools.errors import EvidenceUnreadable
 from tools.parsers._blocks import iterate_blocks
+from tools.sources._archives import bound_unpacked
 from tools.sources._pieces import Piece
 from tools.types import Coverage, Document, Line
 
@@ -119,7 +120,9 @@ def probe_file(piece: Piece, max_bytes: int, node: str) -> Probe:
         reason, fix = binary
         return _missing(piece, reason, fix.format(path=piece.path))
     document = FileDocument(piece.label, node, piece.path)
-    if is_gzip or size > max_bytes:
+    if is_gzip:
+        return Probe(GuardedDocument(document, bound_unpacked(piece.path, max_bytes)))
+    if size > max_bytes:
         return Probe(GuardedDocument(document, max_bytes))
     return Probe(document)
 

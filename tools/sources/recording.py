@@ -6,15 +6,18 @@ Content decides which parser reads what, never the name. What could not be read 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
 from tools.clock import settle_years
 from tools.errors import EvidenceNotFound, EvidenceUnreadable
+from tools.sources._bug_report import cut_sections, find_node, is_bug_report
+from tools.sources._bundles import drop_settings, find_sos_roots, is_bundle, sum_up_unread
 from tools.sources._context import NodeNames, is_context_file, read_context
+from tools.sources._duplicates import drop_duplicates
 from tools.sources._pieces import Piece, Pieces
 from tools.sources._probe import GuardedDocument, probe_file
 from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch, settle_guest_nodes
@@ -71,15 +74,20 @@ class RecordingSource:
         """
         with tempfile.TemporaryDirectory(prefix="daytwo-") as scratch:
             pieces = Pieces(Path(scratch), self._max_bytes)
-            files, recordings = take_recordings(pieces.collect(self._paths, self._stdin))
-            names = read_context(files, node=self._node, inventory=self._inventory)
+            found, recordings = take_recordings(pieces.collect(self._paths, self._stdin))
+            names = read_context(found, node=self._node, inventory=self._inventory)
+            roots = find_sos_roots(found)
+            files = drop_settings(found, roots)
             parts = [part for piece in files for part in self._read_piece(piece, names)]
         # A recording alone is judged as its machine was: the inventory of then, and no other.
         inventory = self._inventory if files or not recordings else ()
         facts = merge_facts([Facts(inventory=inventory), *parts, Facts(coverage=tuple(pieces.coverage))])
+        if is_bundle(found, roots):
+            facts = replace(facts, coverage=sum_up_unread(facts.coverage, len(files), len(found) - len(files)))
         if not recordings and (not files or all(row.status == "missing" for row in facts.coverage)):
             raise self._nothing_read(facts.coverage)
-        facts = settle_guest_nodes(replace(facts, events=tuple(settle_years(facts.events))))
+        events = drop_duplicates(list(settle_years(facts.events)))
+        facts = settle_guest_nodes(replace(facts, events=events))
         return keep_recent(facts + merge_recordings(recordings), self._since)
 
     def _nothing_read(self, coverage: Sequence[Coverage]) -> EvidenceUnreadable:
@@ -114,6 +122,10 @@ class RecordingSource:
             if size >= SCAN_BYTES:
                 break
         rest = next(lines, None)
+        if is_bug_report(head):
+            more = () if rest is None else (rest,)
+            yield from _read_bug_report(document, chain(head, more, lines), node=document.node or find_node(head))
+            return
         head = strip_margin(head) if rest is None else head
         broken = sum("\ufffd" in line.text for line in head)
         stretches = cut_stretches([line.text for line in head])
@@ -131,3 +143,27 @@ class RecordingSource:
         if not streamed:
             return ListDocument(document.label, document.node, tuple(islice(head, stretch.start, stretch.end)))
         return document if whole else TailDocument(document, head[stretch.start].number)
+
+
+def _read_bug_report(document: Document, lines: Iterable[Line], *, node: str) -> Iterator[Facts]:
+    """Read the sections of an nvidia-bug-report; those of no known form are counted in one row."""
+    unread: list[str] = []
+    count = 0
+    for section in cut_sections(lines):
+        if not section.title:
+            continue
+        count += 1
+        if section.cut:
+            reason = f"{section.title}: the first {section.cut} lines of the section were left out"
+            yield Facts(coverage=(Coverage(document.label, "kernel_log", "partial", reason),))
+        kept = [strip_line(line) for line in section.lines]
+        stretches = cut_stretches([line.text for line in kept]) if section.is_wanted else []
+        known = [stretch for stretch in stretches if stretch.parsers]
+        if not known and section.lines:
+            unread.append(section.title)
+        for stretch in known:
+            part = ListDocument(document.label, node, tuple(kept[stretch.start : stretch.end]))
+            yield note_clock_jumps(read_stretch(part, stretch.parsers))
+    if unread:
+        reason = f"{len(unread)} of {count} sections hold no form that is read here: {', '.join(unread[:3])}"
+        yield Facts(coverage=(Coverage(document.label, "input", "partial", reason),))
