@@ -97,7 +97,7 @@ def build_window(first: DiskSample, second: DiskSample, *, node: str) -> Window 
     if interval <= 0:
         return None
     names = [name for name, now in second.disks.items() if name in first.disks and not now.is_unused]
-    rows = {name: _compute(first.disks[name], second.disks[name], interval) for name in names}
+    rows = {name: compute_figures(first.disks[name], second.disks[name], interval) for name in names}
     figures = {name: row for name, row in rows.items() if row is not None}
     if not figures:
         return None
@@ -146,7 +146,8 @@ def build_past_window(sample: DiskSample, *, node: str) -> Window | None:
     )
 
 
-def _compute(before: DiskCounters, after: DiskCounters, interval: float) -> dict[str, float] | None:
+def compute_figures(before: DiskCounters, after: DiskCounters, interval: float) -> dict[str, float] | None:
+    """Compute the figures of `iostat -x` from two readings of one device's counters; None where a counter went back."""
     reads, writes = after.reads - before.reads, after.writes - before.writes
     read_ms, write_ms = after.read_ms - before.read_ms, after.write_ms - before.write_ms
     read_sectors, written = after.read_sectors - before.read_sectors, after.written_sectors - before.written_sectors

@@ -61,6 +61,10 @@ class Readings:
         """Say whether the present report already tells this reading."""
         return bool(self._columns) and (entity, signal) in self._columns[-1][1]
 
+    def has_ever(self, signal: str) -> bool:
+        """Say whether any report tells this reading of anything."""
+        return any(name == signal for _, cells in self._columns for _, name in cells)
+
     def put(
         self, entity: Entity, signal: str, value: float | None, *, quote: Quote | None = None, reason: str = ""
     ) -> None:

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from tools.parsers._iostat_times import parse_day, parse_stamp
-from tools.parsers._lines import Tally, clip_sample, make_quote, parse_number, read_rows_of
+from tools.parsers._lines import Tally, clip_sample, is_noise, make_quote, parse_number, read_rows_of
 from tools.parsers._readings import Readings
-from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed
+from tools.parsers._sysstat_json import Report, read_reports
+from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed, Quote
 
 FORM = "iostat"
 DOMAIN: Domain = "disk"
@@ -56,6 +57,7 @@ _SYSTEM = re.compile(r"^(?:Linux|FreeBSD) (?P<release>\S+) \((?P<host>[^)\s]*)\)
 _CPU = re.compile(r"^\s*(?:avg|moy|Durchschn|prom|média|средн)?\S*-?\S*:?\s*%user\s+%nice\s+%system")
 _TOTALS = frozenset({"ALL", "Total", "total"})
 _ONE_REPORT = "one report only: averages since boot"
+_ONLY_RATES = "the columns tell how much is moved, not how long a request waits"
 
 
 def recognise(sample: Sequence[str]) -> float:
@@ -72,9 +74,21 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read all reports; the latest 720 are kept as columns of one window."""
     report = _Reports(document)
+    whole = read_reports(document) if _starts_json(document) else None
+    if whole is not None:
+        for entry in whole:
+            report.put_report(entry)
+        return report.finish()
     for line in read_rows_of(document):
         report.read_line(line)
     return report.finish()
+
+
+def _starts_json(document: Document) -> bool:
+    first = next(
+        (line.text.lstrip()[:1] for line in document.lines() if line.text.strip() and not is_noise(line.text)), ""
+    )
+    return first in ("{", '"')
 
 
 class _Header:
@@ -127,6 +141,14 @@ class _Reports:
         )
         self.tally.count(line, understood=understood)
 
+    def put_report(self, report: Report) -> None:
+        """Add one report of whole JSON as a column."""
+        self.node, self.has_system_line = self.node or report.node, True
+        self.day = self.day or parse_day(report.stamp)
+        self._start(report.stamp)
+        for device, cells, quote in report.disks:
+            self._put(device, {name: str(value) for name, value in cells.items()}, quote)
+
     def _read_json(self, line: Line, text: str) -> bool:
         node = re.match(r'"nodename":\s*"([^"]*)"', text)
         stamp = re.match(r'"timestamp":\s*"([^"]*)"', text)
@@ -149,7 +171,8 @@ class _Reports:
             self.cut_rows += 1
             return
         cells = {name: value for name, value in record.items() if isinstance(value, int | float)}
-        self._put(line, str(record.get("disk_device", "")), {name: str(value) for name, value in cells.items()})
+        quote = make_quote(self.document, line)
+        self._put(str(record.get("disk_device", "")), {name: str(value) for name, value in cells.items()}, quote)
 
     def _read_system(self, line: Line, text: str) -> bool:
         match = _SYSTEM.match(text)
@@ -209,10 +232,11 @@ class _Reports:
             self.cut_rows += 1
             # The last cell of a row that was cut may have lost digits.
             numbers = numbers[:-1]
-        self._put(line, device, dict(zip(self.header.columns, numbers, strict=False)))
+        quote = make_quote(self.document, line)
+        self._put(device, dict(zip(self.header.columns, numbers, strict=False)), quote)
         return True
 
-    def _put(self, line: Line, device: str, cells: Mapping[str, str]) -> None:
+    def _put(self, device: str, cells: Mapping[str, str], quote: Quote) -> None:
         name = device.rstrip(":").removeprefix("/dev/")
         if not name or name in _TOTALS:
             return
@@ -223,7 +247,7 @@ class _Reports:
         for signal, value in readings.items():
             self.readings.put(disk, signal, value)
         if readings:
-            self.readings.quote_row(disk, make_quote(self.document, line))
+            self.readings.quote_row(disk, quote)
 
     def finish(self) -> Parsed:
         kept = self.readings
@@ -237,6 +261,8 @@ class _Reports:
             for disk in kept.entities:
                 kept.put(disk, "disk_utilization_ratio", None, reason=mark)
             coverage.append(self._partial(reason))
+        if len(kept) and not kept.has_ever("disk_utilization_ratio"):
+            coverage.append(self._partial(_ONLY_RATES))
         if self.cut_rows:
             coverage.append(self._partial(f"{self.cut_rows} rows are cut"))
         if kept.dropped:
