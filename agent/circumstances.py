@@ -117,6 +117,13 @@ def _holds_system(suspicion: Suspicion, scene: Scene) -> bool:
     return any(e.code == "mount:system" and same_disk(e.entity, suspicion.entity) for e in scene.events)
 
 
+def _has_paths_left(suspicion: Suspicion, scene: Scene) -> bool:
+    """Whether a map that lost a path is told to have others, and nothing failed on it."""
+    if not _only(suspicion, "multipath:path_failed") or any("left" in e.fields for e in suspicion.events):
+        return False
+    return any(e.code == "multipath:paths_left" for e in scene.events)
+
+
 JOB_ENDS = frozenset({"job:failed", "job:killed", "job:cancelled"})
 BOARD_HEAT = frozenset({"bmc:temperature_critical", "bmc:cpu_thermal_trip", "bmc:cpu_throttled", "cpu:thermal"})
 ARRAY_CODES = frozenset({"md:degraded", "bmc:array_degraded"})
@@ -176,6 +183,9 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("disk_media_error", "array_member", _is_array_member),
     ("disk_media_error", "system_drive", _holds_system),
     ("disk_lost", "removable", lambda s, _: _is_removable(s)),
+    ("disk_link_error", "removable", lambda s, _: _is_removable(s)),
+    ("filesystem_fault", "removable", lambda s, _: _is_removable(s)),
+    ("storage_path_fault", "paths_left", _has_paths_left),
     ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
     ("disk_lost", "array_member", lambda s, _: bool(_codes(s) & ARRAY_CODES)),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from agent.storage_episodes import mark_storage
 from tools.clock import measure_distance
 from tools.types import Entity, Event
 
@@ -25,6 +26,9 @@ REQUEST_SECONDS = 60.0
 ENDINGS: Mapping[str, str] = {
     "nfs:ok": "nfs:not_responding",
     "lustre:ok": "lustre:error",
+    "multipath:path_ok": "multipath:path_failed",
+    "storage:path_ok": "storage:path_error",
+    "shared_fs:ok": "shared_fs:error",
     "cpu:thermal_normal": "cpu:thermal",
     "xid:162": "xid:163",
 }
@@ -33,7 +37,7 @@ ENDINGS: Mapping[str, str] = {
 
 def annotate_episodes(events: Sequence[Event]) -> list[Event]:
     """Add what the company of an event tells about it."""
-    return mark_lost_path(mark_many_devices(mark_flapping(mark_requested(mark_ended(events)))))
+    return mark_storage(mark_lost_path(mark_many_devices(mark_flapping(mark_requested(mark_ended(events))))))
 
 
 def mark_ended(events: Sequence[Event]) -> list[Event]:
@@ -134,7 +138,7 @@ def mark_lost_path(events: Sequence[Event]) -> list[Event]:
     if not together:
         return list(events)
     return [
-        _mark(event, path=str(len(together[event.node])))
+        _mark(event, drives_lost=str(len(together[event.node])))
         if event.code in COMPLAINTS and event.entity in together.get(event.node, ())
         else event
         for event in events

@@ -106,7 +106,9 @@ COMPANY: Mapping[str, str] = {
     "over": "episode:over",
     "flaps": "nic:flapping",
     "devices": "gpu:init_failed_on_many",
-    "path": "storage:drives_lost",
+    "drives_lost": "storage:drives_lost",
+    "kicked": "md:kicked",
+    "waits_for_storage": "task:waits_for_storage",
     "fan_only": "gpu:fan_unreadable",
 }
 """Fields that make another event of an event, whatever its code."""

@@ -204,7 +204,7 @@ driver:probe_failed|NVRM: The NVIDIA probe routine failed for 2 device(s).
 driver:load_failed|nvidia: version magic '5.15.0-91-generic SMP mod_unload ' should be '5.15.0-97-generic SMP mod_unload '
 driver:load_failed|nvidia: Unknown symbol drm_gem_object_free (err -2)
 driver:load_failed|modprobe: ERROR: could not insert 'nvidia': Key was rejected by service
-driver:load_failed|nvidia_peermem: disagrees about version of symbol ib_register_peer_memory_client
+driver:peermem|nvidia_peermem: disagrees about version of symbol ib_register_peer_memory_client
 driver:not_loaded|modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.8.0-41-generic
 driver:assertion|NVRM: nvAssertFailedNoLog: Assertion failed: 0 @ kern_bus.c:288
 pci:aer_nonfatal|pcieport 0000:80:01.1: AER: Multiple Uncorrected (Non-Fatal) error received: 0000:81:00.0
@@ -239,7 +239,7 @@ fs:readonly|EXT4-fs (sdk2): Remounting filesystem read-only
 fs:readonly|BTRFS info (device sdk2): forced readonly
 fs:error|Aborting journal on device sdk2-8.
 fs:error|XFS (dm-4): metadata I/O error in "xfs_buf_ioend+0x1d5/0x4a0 [xfs]" at daddr 0x1b8 len 8 error 5
-fs:error|BTRFS error (device sdk2): bdev /dev/sdk2 errs: wr 3, rd 17, flush 0, corrupt 0, gen 0
+block:io_error|BTRFS error (device sdk2): bdev /dev/sdk2 errs: wr 3, rd 17, flush 0, corrupt 0, gen 0
 fs:shutdown|XFS (dm-4): Log I/O Error Detected. Shutting down filesystem
 nfs:not_responding|nfs: server filer-2.cluster not responding, still trying
 nfs:not_responding|nfs: server filer-2.cluster not responding, timed out

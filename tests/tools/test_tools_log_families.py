@@ -86,7 +86,7 @@ md:degraded||md/raid:md3: cannot start dirty degraded array.
 md:degraded||md/raid:md3: not enough operational devices (2/6 failed)
 limit:disk_space||device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode
 fs:error||device-mapper: verity: 253:0: data block 4410 is corrupted
-fs:error||BTRFS error (device sdn): bdev /dev/sdn errs: wr 0, rd 3, flush 0, corrupt 0, gen 0
+block:io_error|disk:sdn|BTRFS error (device sdn): bdev /dev/sdn errs: wr 0, rd 3, flush 0, corrupt 0, gen 0
 fs:error||BTRFS critical (device sdn): corrupt leaf: root=5 block=884120 slot=3, unexpected item end
 fs:error||BTRFS warning (device sdn): csum failed root 5 ino 4410 off 0 csum 0x1 expected csum 0x2 mirror 1
 fs:error||BTRFS: error (device sdn: state A) in btrfs_commit_transaction:2460: errno=-5 IO failure
@@ -196,7 +196,7 @@ driver:not_loaded|Error: failed to create containerd task: OCI runtime create fa
 driver:library_mismatch|nvidia-container-cli: initialization error: nvml error: driver/library version mismatch
 cuda:driver_insufficient|nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.4, please update your driver to a newer version
 gpu:unknown_device|nvidia-container-cli: device error: GPU-0a: unknown device
-driver:nvml_failed|Failed to initialize NVML: Unknown Error
+driver:nvml_unknown|Failed to initialize NVML: Unknown Error
 gpu:marked_unhealthy|2025/03/04 09:25:03 'nvidia.com/gpu' device marked unhealthy: GPU-11111111-2222-3333-4444-555555555555
 xid:79|2025/03/04 09:25:03 XidCriticalError: Xid=79 on Device=GPU-11111111-2222-3333-4444-555555555555, the device will go unhealthy.
 slurm:unkillable|slurmstepd: error: *** STEP 88121.0 STEPD TERMINATED ON gpu-7 AT 2025-03-04T09:25:03 DUE TO JOB NOT ENDING WITH SIGNALS ***

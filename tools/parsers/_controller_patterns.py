@@ -1,7 +1,7 @@
 """What storage adapters and storage networks print: RAID and SAS adapters, Fibre Channel, iSCSI, NVMe over fabrics.
 
 Known: Linux 3.10 (RHEL 7) to 6.14: megaraid_sas, mpt2sas/mpt3sas, mpi3mr, hpsa, cciss, smartpqi, aacraid, 3w-*,
-qla2xxx, lpfc, libiscsi and open-iscsi, nvme-tcp, nvme-rdma, device-mapper, drbd, multipathd 0.4 to 0.9.
+qla2xxx, lpfc, libiscsi and open-iscsi, nvme-tcp, nvme-rdma, drbd 8 and 9.
 """
 
 from __future__ import annotations
@@ -113,14 +113,15 @@ PATTERNS: tuple[Pattern, ...] = (
             "detected conn error",
             "session recovery timed out",
             "ping timeout of",
+            "NOPs timedout",
+            "Nop-out timedout",
             "reported iSCSI connection",
             "iSCSI connection",
             "connect to ",
         ),
         (
-            r"(?P<path>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed "
-            r"out.*"
-            r"|ping timeout of.*)|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*"
+            r"(?P<link>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed "
+            r"out.*|ping timeout of.*)|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*"
             r"|connect to \S+ failed.*)"
         ),
         on_node,
@@ -134,12 +135,16 @@ PATTERNS: tuple[Pattern, ...] = (
             "Link Down Event",
             "LINK DOWN",
             "Adapter aborted all",
+            "from LOST to DEAD",
+            "from ONLINE to LOST",
+            "Remote port",
         ),
         (
             r"(?<![\w-])"
             r"(?P<driver>qla\w+|lpfc|rport-\S+|bfa|fnic\w*|zfcp)\b.*?(?P<reason>LOOP DOWN detected.*|blocked FC remote "
             r"port"
-            r" time ?out.*|Link Down Event.*|LINK DOWN.*|Adapter aborted all.*)"
+            r" time ?out.*|Link Down Event.*|LINK DOWN.*|Adapter aborted all.*|.*state transitioned from \w+ to"
+            r" (?:LOST|DEAD).*)"
         ),
         on_node,
         constants={"kind": "fibre channel"},
@@ -155,46 +160,61 @@ PATTERNS: tuple[Pattern, ...] = (
         constants={"kind": "nvme over fabrics"},
     ),
     Pattern(
+        "block:io_error",
+        (
+            "Local IO failed",
+            "IO ERROR: neither local nor remote",
+            "local READ IO error",
+            "local WRITE IO error",
+            "disk( ",
+        ),
+        (
+            r"(?:block |drbd \S+ )(?P<device>drbd\d+): (?P<kind>Local IO failed.*|IO ERROR: neither.*|local"
+            r" (?:READ|WRITE) "
+            r"IO error.*|.*disk\( \w+ -> (?:Failed|Diskless) \).*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
         "storage:path_error",
         ("PingAck did not arrive", "NetworkFailure", "BrokenPipe"),
-        r"drbd \S+.*?(?P<reason>PingAck did not arrive.*|.*-> (?:NetworkFailure|BrokenPipe|Timeout).*)",
+        (
+            r"(?:block )?drbd\d*:? ?\S+.*?(?P<reason>PingAck did not arrive.*"
+            r"|.*-> (?:NetworkFailure|BrokenPipe|Timeout).*)"
+        ),
         on_node,
         constants={"kind": "drbd"},
     ),
     Pattern(
-        "multipath:path_failed",
-        ("checker reports path is", "checker reported path is", "mark as failed"),
+        "storage:path_error",
         (
-            r"(?P<device>\S+): (?P<path>\S+) - (?P<reason>.*checker report(?:s|ed) path is (?:down|faulty|ghost).*)"
-            r"|(?P<path2>\S+): mark as failed"
+            "failed to connect socket",
+            "Reconnecting in ",
+            "Removing ctrl",
+            "Removing controller",
+            "connection establishment failed",
+            "keep_alive_end_io",
+            "timeout cid",
+            "Failed to connect queue",
+            "send request failed",
+            "receive failed",
         ),
-        on_node,
-    ),
-    # Device mapper
-    Pattern(
-        "limit:disk_space",
-        ("out-of-data-space", "nvalidating snapshot", "eached low water mark"),
         (
-            r"device-mapper: (?P<reason>thin: .*out-of-data-space.*|snapshots: Invalidating snapshot: Unable to "
-            r"allocate"
-            r" exception.*)"
+            r"nvme (?P<device>nvme\d+): (?:queue \d+: )?(?P<reason>failed to connect socket.*|Reconnecting in \d+ "
+            r"seconds.*|Removing (?:ctrl|controller).*|.*connection establishment failed.*|.*keep_alive_end_io error.*"
+            r"|timeout cid .*|(?:send request|receive) failed.*)"
         ),
-        on_node,
-    ),
-    Pattern(
-        "fs:error",
-        ("device-mapper: ",),
-        (
-            r"device-mapper: (?P<reason>(?:thin|space map \w+|btree\w*|block manager|cache\w*|raid|snapshots\w*): "
-            r".*(?:failed"
-            r"|error|corrupt|[Ii]nvalidating).*|verity.*(?:is corrupted|corruption).*)"
-        ),
-        on_node,
+        on_disk,
+        constants={"kind": "nvme over fabrics"},
     ),
     Pattern(
-        "block:medium_error",
-        ("Checksum failed at sector",),
-        r"device-mapper: integrity: (?P<device>\S+:)? ?(?P<reason>Checksum failed at sector.*)",
-        on_node,
+        "storage:path_ok",
+        ("uccessfully reconnected", "is operational after recovery", "LOOP UP detected", "LINK UP", "Link Up Event"),
+        (
+            r"nvme (?P<device>nvme\d+): Successfully reconnected.*|(?P<kind>iscsid)\S*: connection\d+:\d+ is"
+            r" operational "
+            r"after recovery.*|(?P<driver>qla\w+|lpfc|fnic)\b.*?(?:LOOP UP detected|LINK UP|Link Up Event)"
+        ),
+        on_disk,
     ),
 )

@@ -1,150 +1,50 @@
-"""What disks and their drivers print to the kernel log: nvme, block layer, sd, libata, SAS adapters, md, multipath.
+"""What the block layer, the SCSI layer and md print to the kernel log about single drives; with their drivers' tables.
 
-Known: Linux 3.10 (RHEL 7) to 6.14, mpt2sas/mpt3sas, megaraid_sas, hpsa, smartpqi.
+Known: Linux 2.6.18 to 6.14: block/blk-core.c, blk-mq.c, fs/buffer.c, drivers/scsi/{sd,scsi_lib,scsi_error,scsi_logging,
+constants}.c, drivers/md/{md,raid1,raid5,raid10}.c, bcache.
 """
 
 from __future__ import annotations
 
 import re
 
-from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
+from tools.parsers import _ata_patterns, _nvme_patterns, _smart_patterns, _usb_disk_patterns
+from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
 
 _NOT_DRIVES = re.compile(r"^(?:fd|sr|cdrom|zram|ram)\d")
 """Media that are no part of a node: the virtual drives of a console, floppies, disks in memory."""
 
 
-def _refine_timeout(fields: Fields) -> Fields | None:
-    # The command had completed and only its interrupt was lost.
-    return {**fields, "polled": "yes"} if "completion polled" in fields.get("reaction", "") else fields
-
-
-def _refine_status(fields: Fields) -> Fields | None:
-    status = f"{int(fields['sct'], 16):x}/{int(fields['sc'], 16):x}"
-    if status.startswith(("0/2", "1/")) and status not in ("1/80",):
-        return None  # a field or command that the drive does not know: asked wrongly, not broken
-    return {**fields, "code": _NVME_STATUS.get(status, "block:io_error")}
+_KINDS = {
+    "critical target": "block:refused",
+    "critical space allocation": "limit:disk_space",
+    "critical nexus": "block:reservation",
+    "reservation conflict": "block:reservation",
+    "recoverable transport": "storage:path_error",
+    "timeout": "scsi:timeout",
+    "device offline": "scsi:offline",
+    "critical medium": "block:medium_error",
+}
+"""What the block layer calls each status (`blk_errors` in block/blk-core.c), where it is no plain I/O error."""
+_HINTS = re.compile(r"DISCARD|WRITE_ZEROES|SECURE_ERASE|WRITE_SAME")
 
 
 def _refine_disk(fields: Fields) -> Fields | None:
-    return {**fields, "code": "block:removable_error"} if _NOT_DRIVES.match(fields.get("device", "")) else fields
+    if _NOT_DRIVES.match(fields.get("device", "")):
+        return {**fields, "code": "block:removable_error"}
+    code = _KINDS.get(fields.get("kind", "").removesuffix(" error"), "")
+    if code == "block:refused" and _HINTS.search(fields.get("op", "")):
+        return None  # a hint that the drive does not know, as TRIM behind many bridges and adapters
+    if fields.get("device", "").startswith("mmcblk"):
+        fields = {**fields, "removable": "yes"}
+    return {**fields, "code": code} if code else fields
 
 
-_NVME = (
-    Pattern(
-        "nvme:timeout",
-        ("QID ",),
-        (
-            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)|(?P<fabric>\S+)):? I/O (?:tag )?(?P<tag>\d+)"
-            rf"(?: \([^)]*\))?(?: opcode (?P<opcode>\S+))?(?: \((?P<queue>[^)]*)\))? QID (?P<qid>\d+)"
-            rf"(?: \w+)* timeout, (?P<reaction>[\w ]+)"
-        ),
-        on_disk,
-        refine=_refine_timeout,
-    ),
-    Pattern(
-        "nvme:timeout",
-        ("I/O Cmd", "Admin Cmd", "QID "),
-        (r"nvme (?P<device>nvme\d+): I/O .*?QID (?P<qid>\d+).*? (?:timeout|timed out)(?:, " r"(?P<reaction>[\w ]+))?"),
-        on_disk,
-        refine=_refine_timeout,
-    ),
-    Pattern(
-        "nvme:timeout",
-        ("controller is down; will reset",),
-        (
-            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reaction>controller is down; will "
-            rf"reset)(?:: CSTS=(?P<csts>\w+))?(?:, PCI_STATUS=(?P<pci_status>\w+))?(?P<rest>.*)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "nvme:timeout",
-        ("Abort status:",),
-        r"nvme (?P<device>nvme\d+): Abort status: (?P<abort_status>\w+)",
-        on_disk,
-        joins=40,
-        attaches=True,
-    ),
-    Pattern(
-        "nvme:reset_failed",
-        (
-            "Device not ready; aborting",
-            "controller fatal status",
-            "Device shutdown incomplete",
-            "failed to set controller",
-            "Identify Controller failed",
-            "Reset failure",
-            "reset failed",
-            "failed to mark controller",
-            "Could not set queue count",
-            "Minimum device page size",
-        ),
-        (
-            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reason>Device not ready; aborting \w+"
-            rf"(?:, CSTS=(?P<csts>\w+))?|controller fatal status.*|Identify Controller failed.*"
-            rf"|[Rr]eset fail(?:ure|ed).*|failed to mark controller.*|Could not set queue count.*)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "nvme:disabled",
-        ("isabling device after reset failure", "Disabling controller", "isabling dead controller"),
-        (
-            rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reason>Disabling (?:device after reset "
-            rf"failure|(?:dead )?controller.*?)): ?(?P<error>-?\d+)?"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "nvme:removed",
-        ("emoving after probe failure", "emoving dead controller", "failed with error -"),
-        (
-            rf"nvme:? (?:(?P<device>nvme\d+)|(?:probe of )?(?P<pci>{BDF})):?(?: probe)?(?: with driver "
-            rf"nvme)? (?P<reason>Removing after probe failure|Removing dead controller|failed with "
-            rf"error)(?: status)?:? ?(?P<error>-?\d+)?"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "nvme:removed",
-        ("to 0",),
-        r"(?P<device>nvme\d+n\d+): detected capacity change from (?P<was>[1-9]\d*) to 0\b",
-        on_disk,
-    ),
-    Pattern(
-        "",
-        ("(sct 0x",),
-        (
-            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w /]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) "
-            r"blocks, "
-            r"(?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
-        ),
-        on_disk,
-        refine=_refine_status,
-    ),
-    Pattern(
-        "nvme:reset_failed",
-        ("frozen state error detected", "Failed to get ANA log", "Aborting I/O", "failed to reset"),
-        r"nvme (?:(?P<pci>[0-9a-f:.]{7,13})|(?P<device>nvme\d+)): (?P<reason>frozen state error detected.*|failed to "
-        r"reset.*)",
-        on_disk,
-    ),
-    Pattern(
-        "nvme:no_path",
-        ("no available path", "no usable path"),
-        r"block (?P<device>nvme\w+): (?P<reason>no (?:available|usable) path\b.*)",
-        on_disk,
-    ),
-    Pattern(
-        "nvme:critical_warning",
-        ("ritical warning",),
-        r"nvme\W+(?P<device>nvme\d+).*?[Cc]ritical warning:? ?(?P<warning>.*)",
-        on_disk,
-    ),
-)
+def _refine_alias(fields: Fields) -> Fields | None:
+    """One device has the name of another group where an expression has several forms."""
+    kept = {name: value for name, value in fields.items() if name != "device2"}
+    return {**kept, "device": fields["device2"]} if "device2" in fields else kept
 
-_NVME_STATUS = {"2/81": "block:medium_error", "2/80": "block:medium_error"}
-"""Status code type and code of unrecovered read and write faults (NVMe base specification, media errors)."""
 
 _BLOCK = (
     Pattern(
@@ -156,26 +56,23 @@ _BLOCK = (
     ),
     Pattern(
         "scsi:offline",
-        ("offline device", "evice offline", "evice offlined"),
+        ("offline device", "dead device", "evice offline", "removing handle("),
         (
             r"(?:\b(?:sd|scsi) (?P<address>\d+:\d+:\d+:\d+): (?:\[(?P<device>sd\w+)\] )?.*?"
             r"|(?P<target>scsi[\d ]*\(?[\d:]+\)?): )?"
-            r"(?P<reason>rejecting I/O to offline device|[Dd]evice offlined? - not ready.*|[Dd]evice "
-            r"offline error, dev (?P<device2>\w+).*)"
+            r"(?P<reason>rejecting I/O to (?:offline|dead) device|[Dd]evice offlined?(?: - not ready.*|$)|[Dd]evice "
+            r"offline error, dev (?P<device2>\w+).*|removing handle\(\w+\), sas_addr.*)"
         ),
         on_disk,
-        refine=lambda f: {
-            **{k: v for k, v in f.items() if k != "device2"},
-            **({"device": f["device2"]} if "device2" in f else {}),
-        },
+        refine=_refine_alias,
     ),
     Pattern(
         "block:io_error",
         ("error, dev ",),
         (
-            r"(?P<kind>I/O error|critical \w+(?: \w+)? error|(?:recoverable transport|protection"
-            r"|timeout|zone \w+|unknown) error|\w+ error), dev (?P<device>[\w!-]+), sector "
-            r"(?P<sector>\d+)(?: op (?P<op>\S+))?"
+            r"(?P<kind>I/O error|critical \w+(?: \w+)? error|(?:recoverable transport|protection|timeout|zone \w+"
+            r"|unknown|reservation conflict|device offline|device resource|invalid) error|\w+ error), dev "
+            r"(?P<device>[\w!-]+), sector (?P<sector>\d+)(?: op (?P<op>\S+))?"
         ),
         on_disk,
         refine=_refine_disk,
@@ -200,16 +97,20 @@ _BLOCK = (
     ),
     Pattern(
         "scsi:sense_medium",
-        ("Sense Key : ", "Sense Key: "),
-        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?Sense Key ?: (?P<key>Medium Error|Hardware Error)",
+        ("Sense Key : ", "Sense Key: ", "sense key"),
+        (
+            r"(?:\bsd [\d:]+: \[(?P<device>sd\w+)\].*?|^\s*)Sense Key ?: (?P<key>Medium Error|Hardware Error|0x[34]\b)"
+            r"|\b(?P<device2>sd[a-z]+): Current:?(?: \[\w+\])*:? sense key:? (?P<key2>Medium Error|Hardware Error)"
+        ),
         on_disk,
+        refine=_refine_alias,
         joins=3,
     ),
     Pattern(
         "scsi:sense_medium",
         ("Add. Sense: ", "ASC=", "Additional sense"),
-        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense|Additional sense): (?!Failure pred|Logical unit "
-        r"not)(?P<sense>.*)",
+        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense: |Additional sense: |(?=ASC=))(?!Failure pred|Logical "
+        r"unit not)(?P<sense>.*)",
         on_disk,
         joins=3,
         attaches=True,
@@ -230,46 +131,34 @@ _BLOCK = (
         on_disk,
     ),
     Pattern(
-        "ata:media_error",
-        ("{ UNC", "(media error)"),
-        (
-            r"\b(?P<device>ata\d+(?:\.\d+)?|hd[a-z]): .*?\{ ?(?:\w+ )*UNC\w* ?\}|(?P<rest>res .*Emask "
-            r"\w+ \(media error\))"
-        ),
-        on_disk,
-        joins=4,
+        "storage:path_error",
+        ("DID_TRANSPORT_",),
+        r"\bsd (?P<address>[\d:]+): \[(?P<via>sd\w+)\].*?hostbyte=(?P<reason>DID_TRANSPORT_\w+)",
+        on_node,
+        joins=20,
     ),
     Pattern(
-        "ata:link_error",
+        "scsi:transport_error",
+        ("DID_ERROR", "DID_SOFT_ERROR", "DID_PARITY", "Unaligned partial completion", "iuCRC", "arity error"),
         (
-            "ICRC",
-            "hard resetting link",
-            "SError: {",
-            "COMRESET failed",
-            "limiting SATA link speed",
-            "link is slow to respond",
-            "(ATA bus error)",
-            "BadCRC",
-        ),
-        (
-            r"(?:\b(?P<device>ata\d+(?:\.\d+)?|hd[a-z]): )?.*?(?P<reason>\{ ?(?:\w+ )*(?:ICRC|BadCRC)"
-            r"(?: \w+)* ?\}|hard resetting link|SError: \{[^}]*\}|COMRESET failed.*|limiting SATA "
-            r"link speed to \S+|link is slow to respond|\(ATA bus error\))"
+            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>hostbyte=DID_(?:ERROR|SOFT_ERROR|PARITY)"
+            r"|Unaligned partial completion.*|Add\. Sense: .*(?:iuCRC|[Pp]arity) error.*)"
         ),
         on_disk,
-        joins=6,
-    ),
-    Pattern(
-        "scsi:timeout",
-        ("qc timeout", "Emask 0x4 (timeout)"),
-        r"(?:\b(?P<device>ata\d+(?:\.\d+)?): )?.*?(?P<reason>qc timeout.*|Emask 0x4 \(timeout\))",
-        on_disk,
+        joins=10,
     ),
     Pattern(
         "scsi:offline",
-        (": disabled", "disable device"),
-        r"\b(?P<device>ata\d+\.\d+): (?P<reason>disabled|disable device)$",
+        ("SCSI error", "SCSI disk error"),
+        (r"(?:\bsd (?P<address>[\d:]+): )?(?P<reason>SCSI (?:disk )?error ?: .*?return code = (?:0x0*10000|10000)\b)"),
         on_disk,
+    ),
+    Pattern(
+        "block:io_error",
+        ("I/O error: dev ",),
+        r"(?P<kind>I/O error): dev (?P<number>[\da-f]{2}:[\da-f]{2}), sector (?P<sector>\d+)",
+        on_node,
+        joins=20,
     ),
 )
 
@@ -286,55 +175,11 @@ _MORE = (
         joins=3,
     ),
     Pattern(
-        "smart:failing",
-        ("ailure prediction threshold exceeded", "FAILURE PREDICTION THRESHOLD", "Prediction threshold exceeded"),
-        (
-            r"(?:\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?|Device: (?P<path>/dev/\S+?),? .*?)?"
-            r"(?P<reason>(?i:failure prediction threshold exceeded)[^\[]*)"
-        ),
+        "md:read_corrected",
+        ("read error corrected",),
+        r"md/?\S*: ?(?P<reason>read error corrected \(\d+ sectors at (?P<sector>\d+) on (?P<device>\w+)\))",
         on_disk,
-        refine=lambda f: {**f, "device": f.get("device") or f.get("path", "").removeprefix("/dev/")},
-    ),
-    Pattern(
-        "smart:failing",
-        ("SMART overall-health", "FAILED SMART self-check", "SMART Failure", "SMART Prefailure", "Smart Predictive"),
-        (
-            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<reason>FAILED SMART self-check.*|SMART Failure.*"
-            r"|SMART Prefailure.*Failed.*|Smart Predictive.*)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "disk:pending_sectors",
-        ("(pending) sectors", "ncorrectable sectors"),
-        (
-            r"smartd\S*: Device: /dev/(?P<device>[\w/-]+).*?(?P<count>\d+) (?P<reason>(?:Currently unreadable "
-            r"\(pending\)"
-            r"|Offline uncorrectable) sectors)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "scsi:offline",
-        (
-            "reset failed, giving up",
-            "failed to recover link",
-            "device detached",
-            "(device not ready)",
-            "revalidation failed",
-        ),
-        (
-            r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>reset failed, giving up|failed to recover link.*"
-            r"|revalidation failed.*)"
-        ),
-        on_disk,
-    ),
-    Pattern(
-        "scsi:timeout",
-        ("lost interrupt", "softreset failed", "hardreset failed", "failed to IDENTIFY", "failed to read log page"),
-        r"\b(?P<device>ata\d+(?:\.\d+)?): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed.*|failed to "
-        r"IDENTIFY.*)",
-        on_disk,
+        joins=20,
     ),
     Pattern(
         "block:io_error",
@@ -355,4 +200,11 @@ _MORE = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_NVME, *_BLOCK, *_MORE)
+PATTERNS: tuple[Pattern, ...] = (
+    *_nvme_patterns.PATTERNS,
+    *_usb_disk_patterns.PATTERNS,
+    *_BLOCK,
+    *_ata_patterns.PATTERNS,
+    *_smart_patterns.PATTERNS,
+    *_MORE,
+)

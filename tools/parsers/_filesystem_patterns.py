@@ -1,20 +1,35 @@
 """What local file systems print to the kernel log.
 
-Known: Linux 3.10 (RHEL 7) to 6.14: ext2/3/4, XFS, Btrfs, bcachefs, F2FS, FAT, GFS2, OCFS2; ZFS on Linux 0.7 to 2.3.
+Known: Linux 2.6.18 to 6.14: ext2/3/4, ldiskfs, XFS, F2FS, FAT, GFS2, OCFS2; those with drives of their own (Btrfs,
+ZFS, bcachefs) have a table of their own.
 """
 
 from __future__ import annotations
 
 import re
 
+from tools.parsers import _pool_patterns
 from tools.parsers._patterns import Fields, Pattern, on_node
 
-_NO_SPACE = re.compile(r"error -28\b|errno=-28\b|[Nn]o space")
+_NO_TROUBLE = re.compile(
+    r"(?i)errors=|error count since|(?:initial|last) error at time|orphan|recovery complete|mounted filesystem"
+    r"|Can't find"
+)
+"""What mount says of old errors and of options: the counters stay until the next check of the file system."""
+_NO_SPACE = re.compile(r"error (?:-?28|ENOSPC)\b|[Nn]o space|may run out of space")
 """ENOSPC: a full file system, not a broken one."""
 
 
-def _refine_full(fields: Fields) -> Fields | None:
-    return {**fields, "code": "limit:disk_space" if _NO_SPACE.search(fields["reason"]) else "fs:error"}
+def _refine_ext(fields: Fields) -> Fields | None:
+    if _NO_TROUBLE.search(fields["reason"]):
+        return None
+    code = "limit:disk_space" if _NO_SPACE.search(fields["reason"]) else "fs:error"
+    return {**fields, "reason": fields["reason"].lstrip(": "), "code": code}
+
+
+def _mark_stick(fields: Fields) -> Fields | None:
+    """FAT and its like are what sticks and cards carry; no node computes on one."""
+    return {**fields, "removable": "yes"} if fields.get("type", "") in ("FAT-fs", "exFAT-fs", "NTFS-fs") else fields
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -51,20 +66,23 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "fs:error",
-        ("EXT2-fs error", "EXT3-fs error", "EXT4-fs error", "EXT2-fs (", "EXT3-fs (", "EXT4-fs (", "EXT3-fs:"),
         (
-            r"(?P<type>EXT\d-fs)(?: error)? \((?:device )?(?P<device>[\w.-]+)\)(?P<reason>(?<=\)): .*"
+            "EXT2-fs error",
+            "EXT3-fs error",
+            "EXT4-fs error",
+            "EXT2-fs (",
+            "EXT3-fs (",
+            "EXT4-fs (",
+            "EXT3-fs:",
+            "LDISKFS-fs",
+        ),
+        (
+            r"(?P<type>EXT\d-fs|LDISKFS-fs)(?: error)? \((?:device )?(?P<device>[\w.-]+)\)(?P<reason>(?<=\)): .*"
             r"(?:error|corrupt|abort|failed|unable to read|bad )(?!s=).*|: \w+:\d+: .*|(?: in)? "
             r".*error.*)"
         ),
         on_node,
-        refine=lambda f: (
-            None
-            if re.search(
-                r"(?i)errors=|error count since|orphan|recovery complete|mounted filesystem|Can't find", f["reason"]
-            )
-            else {**f, "reason": f["reason"].lstrip(": ")}
-        ),
+        refine=_refine_ext,
     ),
     Pattern(
         "fs:error",
@@ -90,53 +108,10 @@ PATTERNS: tuple[Pattern, ...] = (
             r"XFS(?: \((?P<device>[^)]+)\))?: (?P<reason>.*(?:[Cc]orruption|I/O [Ee]rror|log I/O error"
             r"|Please unmount|[Mm]etadata I/O|Internal error|unmount and run xfs_repair|failed to read"
             r"|[Ff]ailing async write|log mount failed|SB validate failed|[Ww]riteback error|[Ii]nvalid superblock"
-            r"|crc error|log recovery.*(?:failed|error)).*)"
+            r"|crc error|log recovery.*(?:failed|error)|xfs_log_force: error|may run out of space).*)"
         ),
         on_node,
-    ),
-    Pattern(
-        "",
-        ("BTRFS",),
-        (
-            r"BTRFS(?!.*(?:errs: wr 0, rd 0, flush 0, corrupt 0, gen 0|read error corrected)):? ?(?P<level>error"
-            r"|critical|warning|info)? ?(?:error )?(?:\(device "
-            r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: (?!wr 0, rd 0, flush 0, "
-            r"corrupt 0, gen 0).*|(?!bdev ).*(?:errno=-\d+|corrupt(?!ion detected: 0)|failed(?! to load)|error|csum "
-            r"(?:failed|mismatch|hole)|parent transid|Transaction aborted|bad tree|mismatch|unable to).*))"
-        ),
-        on_node,
-        refine=_refine_full,
-    ),
-    Pattern(
-        "fs:error",
-        ("bcachefs",),
-        (
-            r"bcachefs:? \((?P<device>[^)]+)\):? ?(?P<reason>.*(?:error|fatal|inconsisten|corrupt|[Uu]nable to continue"
-            r"|halting|btree gc failed|missing).*)"
-        ),
-        on_node,
-        constants={"type": "bcachefs"},
-        joins=6,
-    ),
-    Pattern(
-        "fs:error",
-        ("zed", "ZFS", "zfs", "Pool '"),
-        (
-            r"(?:\bzed\S*: .*?class=(?P<reason>(?:checksum|io|data|probe_failure|io_failure|log_replay|vdev\.\w+)\b.*?)"
-            r"(?: pool='?(?P<pool>[^'\s]+))|(?:WARNING: )?Pool '(?P<pool2>[^']+)' has encountered.*|WARNING: ZFS.*"
-            r"|zfs\S*: (?P<reason2>.*(?:[Cc]orrupt|checksum error|I/O failure).*))"
-        ),
-        on_node,
-        constants={"type": "zfs"},
-    ),
-    Pattern(
-        "md:degraded",
-        ("class=statechange", "vdev_state="),
-        (
-            r"\bzed\S*: .*?class=statechange.*?pool='?(?P<pool>[^'\s]+)'?(?: vdev=(?P<device>\S+))?.*?vdev_state="
-            r"(?P<reason>FAULTED|DEGRADED|UNAVAIL|REMOVED|OFFLINE)"
-        ),
-        on_node,
+        refine=_refine_ext,
     ),
     Pattern(
         "fs:error",
@@ -146,6 +121,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|Delayed block allocation failed.*|This should not happen.*|failed to convert.*|.*comm \S+: error -\d+.*)"
         ),
         on_node,
+        refine=_refine_ext,
         joins=4,
     ),
     Pattern(
@@ -177,5 +153,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<device>[^)]+)\))?:? ?(?P<reason>(?!.*not properly unmounted).*(?:error|corrupt|withdraw|inconsist).*)"
         ),
         on_node,
+        refine=_mark_stick,
     ),
+    *_pool_patterns.PATTERNS,
 )

@@ -22,6 +22,8 @@ NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")
 """One of them stands in every line that tells a name."""
 _SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
 _SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
+_USB_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:usb-storage|uas)\b")
+_ADDRESS = re.compile(r"^(?P<host>\d+):\d+:\d+:\d+$")
 _ATA_PORT = re.compile(r"\bata(?P<port>\d+): [SP]ATA max ")
 _NVME = re.compile(r"\bnvme (?P<disk>nvme\d+): (?:pci function (?P<address>[0-9a-f:.]+))?")
 _BUS_ADDRESS = re.compile(r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
@@ -38,6 +40,7 @@ class DiskNames:
         self._host_of_port: dict[tuple[str, int], int] = {}
         self._free_hosts: dict[str, list[int]] = defaultdict(list)
         self._removable: set[tuple[str, str]] = set()
+        self._usb_hosts: set[tuple[str, int]] = set()
         self._lines: list[int] = []
         self._seen: list[tuple[str, str]] = []
 
@@ -53,6 +56,8 @@ class DiskNames:
             self._see(node, number, match["disk"])
             if match["address"]:
                 self._by_address[node, match["address"]] = match["disk"]
+        elif (match := _USB_HOST.search(text)) is not None:
+            self._usb_hosts.add((node, int(match["host"])))
         elif (match := _SCSI_HOST.search(text)) is not None:
             self._free_hosts[node].append(int(match["host"]))
         elif (match := _ATA_PORT.search(text)) is not None and self._free_hosts[node]:
@@ -65,8 +70,17 @@ class DiskNames:
             self._seen.append((node, disk))
 
     def is_removable(self, entity: Entity) -> bool:
-        """Say whether the log calls a disk removable."""
-        return entity.kind == "disk" and (entity.node, entity.name) in self._removable
+        """Say whether the log calls a disk removable, or shows that it hangs on USB."""
+        if entity.kind != "disk":
+            return False
+        if (entity.node, entity.name) in self._removable:
+            return True
+        address = _ADDRESS.match(entity.name)
+        hosts = {int(address["host"])} if address else self._hosts_of(entity)
+        return any((entity.node, host) in self._usb_hosts for host in hosts)
+
+    def _hosts_of(self, entity: Entity) -> set[int]:
+        return {host for (node, host), disks in self._by_host.items() if node == entity.node and entity.name in disks}
 
     def resolve(self, entity: Entity, number: int) -> Entity:
         """Name the disk of an address or port as the log does; what it does not tell stays as it is."""

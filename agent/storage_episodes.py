@@ -1,0 +1,93 @@
+"""What only several events together tell of storage: members thrown out, drives on USB, tasks that wait."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agent.fold import same_disk
+from tools.clock import measure_distance
+from tools.entities import same_node
+from tools.types import Entity, Event
+
+MEDIA = frozenset({"block:medium_error", "scsi:sense_medium", "ata:media_error", "md:read_corrected"})
+USB_TROUBLE = frozenset({"usb:disconnect", "usb:reset", "usb:error", "usb:disk_timeout"})
+USB_SECONDS = 120.0
+"""So near its drive's errors a USB device's reset or departure is theirs: SCSI waits 30 s a try, thrice (a guess)."""
+_ON_USB = ("block:", "scsi:", "fs:", "disk:")
+# fmt: off
+SHARED_MODULES = frozenset({
+    "nfs", "nfsv3", "nfsv4", "sunrpc", "lustre", "ptlrpc", "mgc", "osc", "mdc", "lov", "wekafs", "wekafsio", "ceph",
+    "libceph", "beegfs", "mmfs26", "cifs",
+})
+# fmt: on
+"""Kernel modules of shared file systems and of what carries them."""
+SHARED_CODES = ("nfs:", "lustre:", "shared_fs:")
+
+
+def mark_storage(events: Sequence[Event]) -> list[Event]:
+    """Mark members thrown out for their medium, what hangs on USB, and tasks that wait for a file server."""
+    return mark_waiting(mark_removable(mark_kicked(events)))
+
+
+def mark_kicked(events: Sequence[Event]) -> list[Event]:
+    """Mark array members that were thrown out beside medium errors of their own: the medium is at fault."""
+    sick = [event.entity for event in events if event.code in MEDIA]
+    return [
+        _mark(event, kicked="yes")
+        if sick and event.code == "md:degraded" and any(same_disk(event.entity, disk) for disk in sick)
+        else event
+        for event in events
+    ]
+
+
+def mark_removable(events: Sequence[Event]) -> list[Event]:
+    """Mark the troubles of drives that a USB device's departure or reset stands beside, and of file systems on them."""
+    usb = [event for event in events if event.code in USB_TROUBLE]
+    if not usb and not any(event.fields.get("removable") for event in events):
+        return list(events)
+    sticks: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        if event.entity.kind == "disk" and (event.fields.get("removable") == "yes" or _is_on_usb(event, usb)):
+            sticks[event.node].add(event.entity.name)
+    return [
+        _mark(event, removable="yes") if event.code.startswith(_ON_USB) and _is_on(event, sticks[event.node]) else event
+        for event in events
+    ]
+
+
+def _is_on_usb(event: Event, usb: Sequence[Event]) -> bool:
+    # Disks behind SATA, SAS and NVMe have other names, or lines of their own driver.
+    if not event.code.startswith(_ON_USB) or not (event.entity.name.startswith("sd") or ":" in event.entity.name):
+        return False
+    return any(
+        same_node(one.node, event.node) and abs(measure_distance(one, event).seconds or 0.0) <= USB_SECONDS
+        for one in usb
+    )
+
+
+def _is_on(event: Event, sticks: set[str]) -> bool:
+    name = event.entity.name if event.entity.kind == "disk" else event.fields.get("device", "")
+    return bool(name) and any(
+        same_disk(Entity("disk", event.node, name), Entity("disk", event.node, stick)) for stick in sticks
+    )
+
+
+def mark_waiting(events: Sequence[Event]) -> list[Event]:
+    """Mark blocked tasks whose stack lies in the client of a shared file system, where nothing else tells of it."""
+    if any(event.code.startswith(SHARED_CODES) for event in events):
+        return list(events)
+    return [
+        _mark(event, waits_for_storage="yes") if event.code == "task:hung" and _waits(event) else event
+        for event in events
+    ]
+
+
+def _waits(event: Event) -> bool:
+    modules = set(event.fields.get("waits_in", "").split("; "))
+    return bool(modules & SHARED_MODULES) or "waits_in2" in event.fields
+
+
+def _mark(event: Event, **fields: str) -> Event:
+    return replace(event, fields={**event.fields, **fields})
