@@ -3,14 +3,16 @@
 Facts only; what we do about a code is policy and stands in `agent/tables/`.
 
 Sources: `xid.csv` and `nvlink5.csv` carry NVIDIA's "analyzing Xid errors" catalogue sheet of 2025-10-29, by way of
-the generated catalogue of leptonai/gpud; `sxid.csv` carries the code groups of the Fabric Manager user guide
+the generated catalogue of leptonai/gpud; `xid74.csv` carries the bits of the registers of Xid 74 from the same
+catalogue's resolution bucket WORKFLOW_NVLINK_ERR (registers 3, 4 and 5 are told for Hopper only, 2, 6 and 7 for no
+generation); `sxid.csv` carries the code groups of the Fabric Manager user guide
 DU-09883-001 v1.3 (October 2023, appendix D). `codes.csv` is our own: every event code that a parser makes.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -58,6 +60,16 @@ class DecodeRow:
     investigatory_bucket: str
     severity: str
     hw_sw: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterBit:
+    """One bit of a register of Xid 74, counted from the least significant; `kind` sorts what it means."""
+
+    register: int
+    bit: int
+    kind: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +189,29 @@ def _pick_status(rows: list[DecodeRow], error_status: int) -> DecodeRow | None:
             return row
     flagged = [r for r in rows if r.xid in _ONE_BIT_STATUS and any(s & error_status for s in r.error_statuses)]
     return max(flagged, key=lambda row: "non" not in row.severity.lower(), default=None)
+
+
+@cache
+def _xid74_bits() -> Mapping[tuple[int, int], RegisterBit]:
+    bits = (
+        RegisterBit(int(row["register"]), int(bit), row["kind"], row["meaning"])
+        for row in _read_rows("xid74.csv")
+        for bit in row["bits"].split()
+    )
+    return MappingProxyType({(fact.register, fact.bit): fact for fact in bits})
+
+
+def decode_xid74(registers: Sequence[int]) -> tuple[RegisterBit, ...]:
+    """Explain the bits that are set in the seven registers of an Xid 74.
+
+    A bit that no public source explains comes back with the kind `undocumented`.
+
+    Args:
+        registers: The numbers in the parentheses of the line, in its order.
+    """
+    return tuple(
+        _xid74_bits().get((register, bit)) or RegisterBit(register, bit, "undocumented", "told by no public source")
+        for register, value in enumerate(registers, start=1)
+        for bit in range(_BITS)
+        if value >> bit & 1
+    )

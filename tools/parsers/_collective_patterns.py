@@ -1,16 +1,14 @@
-"""What the communication of a GPU job writes: NCCL, the watchdog of PyTorch, gloo, MPI, UCX.
+"""What the communication of a GPU job writes: NCCL and RCCL, the watchdog of PyTorch, its stores, gloo.
 
-Known: NCCL 2.4 to 2.27, PyTorch 1.8 to 2.8, Open MPI 3 to 5, UCX 1.8 to 1.18.
+Known: NCCL 2.4 to 2.27, PyTorch 1.8 to 2.8. MPI and UCX are in `_mpi_patterns`.
 """
 
 from __future__ import annotations
 
+from tools.parsers import _mpi_patterns
+from tools.parsers._mpi_patterns import NET_REASONS
 from tools.parsers._patterns import Fields, Pattern, on_job
 
-_NET_REASONS = (
-    r"Connection refused|No route to host|Connection timed out|Network is unreachable"
-    r"|Connection reset by peer|Broken pipe|Host is down|timed out"
-)
 _WC_ERRORS = {
     "5": "flush",
     "9": "remote_invalid_request",
@@ -24,6 +22,26 @@ _WC_ERRORS = {
 def _refine_completion(fields: Fields) -> Fields | None:
     return {**fields, "meaning": _WC_ERRORS.get(fields.get("status", ""), "other")}
 
+
+def _refine_registration(fields: Fields) -> Fields | None:
+    # A call that only this host answers: memory that may not be locked, a device that is not given to the job.
+    no_memory = "annot allocate memory" in fields["reason"] or "RC: 12" in fields["reason"]
+    return {**fields, "code": "limit:memory_lock" if no_memory else "nccl:registration_failed"}
+
+
+_LOCAL = (
+    Pattern(
+        "",
+        ("ibv_", "egister memory", "fi_mr_reg", "ibv_reg_mr"),
+        (
+            r"(?:NCCL (?:WARN|INFO).*?|UCX +(?:ERROR|WARN|DIAG) +)(?P<reason>(?:Call to )?(?:wrap_)?ibv_(?:reg_\w*mr\w*"
+            r"|create_cq|create_qp|alloc_pd|open_device|get_device_list|query_(?:device|port|gid))\b.*fail.*"
+            r"|.*[Uu]nable to register memory.*|.*fi_mr_reg\w* .*fail.*)"
+        ),
+        on_job,
+        refine=_refine_registration,
+    ),
+)
 
 _NCCL = (
     Pattern(
@@ -62,7 +80,7 @@ _NCCL = (
         ("NCCL WARN", "socketStartConnect", "socketPollConnect", "ncclSocket"),
         (
             rf"(?:NCCL WARN|\b[sS]ocket\w{{1,40}}).*?(?:[Cc]all to (?P<call>\w+)|[Cc]onnect(?:ing)?)(?: to "
-            rf"(?P<peer>\S+))?.*?(?P<reason>{_NET_REASONS})"
+            rf"(?P<peer>\S+))?.*?(?P<reason>{NET_REASONS})"
         ),
         on_job,
     ),
@@ -92,9 +110,19 @@ _NCCL = (
             "wait timeout after",
             "Timed out waiting",
             "Timed out after",
+            "watchdog hang",
+            "watchdog got stuck",
+            "Timeout at NCCL work",
+            "Termination timeout",
+            "may be stuck",
+            "coordination service",
+            "Barrier timed out",
         ),
         (
-            r"(?P<reason>[Hh]eartbeat monitor timed out.*|due to a collective timeout(?: from"
+            r"(?P<reason>[Hh]eartbeat monitor timed out.*|ProcessGroupNCCL watchdog hang.*|watchdog got stuck for.*"
+            r"|Timeout at NCCL work.*|Termination timeout .*exceeded.*|thread has been waiting for .*may be stuck.*"
+            r"|has been set to ERROR in coordination service.*|Barrier timed out.*|error from coordination service.*"
+            r"|due to a collective timeout(?: from"
             r" +rank (?P<from_rank>\d+))?|monitoredBarrier.*(?:did not|received errors|failed).*"
             r"|[Tt]imed out (?:initializing|waiting|after).*(?:barrier|recv|send|clients|workers|rank"
             r"|operation).*|wait timeout after (?P<timeout_ms>\d+)ms.*)"
@@ -109,17 +137,29 @@ _NCCL = (
             "joined but didn't finish",
             "ismatch between collectives",
             "ifferent collective",
+            "ot all ranks join",
+            "issing ranks",
+            "ollective sequence number",
         ),
         (
-            r"(?P<reason>[Cc]ollective desync.*|[Dd]esync report.*|joined but didn't finish.*"
+            r"(?P<reason>[Nn]ot all ranks join(?:ed|ing) collective.*|[Cc]ollective sequence number.*mismatch.*"
+            r"|[Mm]issing ranks: .*|[Cc]ollective desync.*|[Dd]esync report.*|joined but didn't finish.*"
             r"|[Dd]etected mismatch between collectives.*|different collective.*)"
         ),
         on_job,
     ),
     Pattern(
         "nccl:remote_error",
-        ("ncclRemoteError", "remote process exited or there was a network error"),
-        r"(?P<reason>ncclRemoteError|remote process exited or there was a network error)",
+        (
+            "ncclRemoteError",
+            "remote process exited or there was a network error",
+            "failed to recv, got 0 bytes",
+            "remote server shutdown or crash",
+        ),
+        (
+            r"(?P<reason>ncclRemoteError|remote process exited or there was a network error|failed to recv, got 0 bytes"
+            r"|Did the remote server shutdown or crash)"
+        ),
         on_job,
     ),
     Pattern(
@@ -183,16 +223,14 @@ _NCCL_SETUP = (
         "nccl:usage_error",
         (
             "Duplicate GPU detected",
-            "Mismatched collective",
+            "ismatch",
             "Message truncated",
-            "ersion mismatch",
             "invalid argument",
             "both on CUDA device",
         ),
         (
-            r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*|.*NCCL "
-            r"version"
-            r" mismatch.*)"
+            r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*"
+            r"|.*(?i:mismatch(?:ed)?\b.*(?:version|rank|count)|version mismatch).*)"
         ),
         on_job,
     ),
@@ -231,157 +269,4 @@ _NCCL_SETUP = (
     ),
 )
 
-_NETWORK = (
-    Pattern(
-        "network:timeout",
-        (
-            "ransport retry count exceeded",
-            "retry counter exceeded",
-            "RETRY_EXC_ERR",
-            "RETRY EXCEEDED ERROR",
-            "RNR_RETRY",
-            "WC_RESP_TIMEOUT",
-        ),
-        (
-            r"(?P<reason>[Tt]ransport retry (?:count|counter) exceeded|retry counter exceeded"
-            r"|\w*RETRY_EXC_ERR|RETRY EXCEEDED ERROR|WC_RESP_TIMEOUT\w*)(?: on (?P<device>[\w:/.-]+))?"
-        ),
-        on_job,
-    ),
-    Pattern(
-        "network:timeout",
-        ("UCX",),
-        (
-            r"\bUCX\s+(?:ERROR|FATAL)\s+(?P<reason>.*(?:[Tt]imed? ?out|[Uu]nreachable|reset by "
-            r"(?:remote )?peer|[Rr]emote (?:access|operation|endpoint)|[Ll]ocal (?:QP|protection)"
-            r"|connection (?:failed|closed)|no route).*)"
-        ),
-        on_job,
-    ),
-    Pattern(
-        "network:timeout",
-        (
-            "btl_tcp",
-            "ORTE has lost communication",
-            "PRTE has lost communication",
-            "ORTE was unable to reliably",
-            "lost communication with",
-            "oob_tcp",
-            "daemon has unexpectedly failed",
-            "unable to complete a TCP connection",
-            "failed to TCP connect to a peer",
-            "unable to reach each other",
-            "PMIX ERROR",
-            "PMIx",
-        ),
-        (
-            rf"\b(?:btl_tcp\S{{0,80}}|oob_tcp\S{{0,80}}|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{_NET_REASONS}|lost "
-            rf"communication.*"
-            rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
-            rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach "
-            rf"each other.*)"
-        ),
-        on_job,
-    ),
-    Pattern(
-        "job:killed",
-        ("exited on signal", "terminated by signal"),
-        (
-            r"process rank (?P<rank>\d+)(?: with PID (?P<pid>\d+))? on node (?P<node>\S+) exited on "
-            r"signal (?P<signal>\d+) \((?P<reason>[^)]*)\)"
-        ),
-        on_job,
-    ),
-    Pattern(
-        "job:failed",
-        ("MPI_ABORT was invoked", "MPI_Abort("),
-        r"(?P<reason>MPI_ABORT was invoked on rank (?P<rank>\d+).*|MPI_Abort\(.*)",
-        on_job,
-    ),
-)
-
-_MPI = (
-    Pattern(
-        "network:timeout",
-        ("client socket has", "endezvous", "TCPStore", "c10d store", "gloo connect", "connectFullMesh"),
-        (
-            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
-            r"|RendezvousConnectionError.*"
-            r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
-        ),
-        on_job,
-    ),
-    Pattern(
-        "job:precondition",
-        (
-            "not enough slots available",
-            "no allocated resources for the application",
-            "already filled",
-            "unable to find the specified executable",
-            "could not access",
-            "binding more processes than",
-            "attempt to run as root",
-            "server socket has failed to",
-            "ddress already in use",
-            "EADDRINUSE",
-            "launch the specified application",
-            "No such file or directory: 'mpirun",
-            "mapping policy",
-        ),
-        (
-            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are "
-            r"allocated"
-            r".*already filled.*|unable to find the specified executable.*|unable to launch the specified application.*"
-            r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
-            r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
-        ),
-        on_job,
-        joins=6,
-    ),
-    Pattern(
-        "limit:memory_lock",
-        ("locked memory", "memlock", "ulimit -l"),
-        r"(?P<reason>.*(?:allocate some locked memory|max locked memory|ulimit -l|locked memory limit).*)",
-        on_job,
-        joins=6,
-    ),
-    Pattern(
-        "network:timeout",
-        ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
-        (
-            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics "
-            r"\(openib\) BTL"
-            r" failed to initialize.*)"
-        ),
-        on_job,
-        joins=6,
-    ),
-    Pattern(
-        "job:failed",
-        (
-            "non-zero exit code",
-            "BAD TERMINATION",
-            "Fatal error in ",
-            "on node ",
-            "non-zero status",
-            "Abort(",
-        ),
-        (
-            r"(?P<reason>process returned\s+a non-zero exit code.*|exited with non-zero status.*|BAD TERMINATION OF "
-            r"ONE OF.*"
-            r"|Fatal error in P?MPI_\w+.*|Abort\(\d+\) on node \d+.*)"
-        ),
-        on_job,
-        joins=6,
-    ),
-    Pattern(
-        "job:killed",
-        ("KILLED BY SIGNAL", "received signal", "Signal: "),
-        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) "
-        r"?\((?P<signal2>\d+)\))",
-        on_job,
-        joins=6,
-    ),
-)
-
-PATTERNS: tuple[Pattern, ...] = (*_NCCL, *_NCCL_SETUP, *_NETWORK, *_MPI)
+PATTERNS: tuple[Pattern, ...] = (*_LOCAL, *_NCCL, *_NCCL_SETUP, *_mpi_patterns.PATTERNS)

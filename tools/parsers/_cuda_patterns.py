@@ -12,7 +12,14 @@ from tools.parsers._patterns import Fields, Pattern, on_job
 
 _CODES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\bECC error|cudaErrorECCUncorrectable|CUDA_ERROR_ECC"), "cuda:ecc"),
-    (re.compile(r"(?i)out of memory|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY"), "cuda:oom"),
+    (
+        re.compile(r"(?i)CUDA_ERROR_CONTAINED|cudaErrorContained|peer GPU memory over nvlink or a hardware"),
+        "cuda:contained",
+    ),
+    (
+        re.compile(r"(?i)out of memory|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory"),
+        "cuda:oom",
+    ),
     (re.compile(r"(?i)no CUDA-capable device|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE"), "cuda:no_device"),
     (
         re.compile(
@@ -45,6 +52,7 @@ _NUMBERS = {
     2: "cuda:oom",
     3: "cuda:unknown",
     35: "cuda:driver_insufficient",
+    39: "cuda:ecc",
     46: "cuda:busy",
     100: "cuda:no_device",
     101: "cuda:invalid_device",
@@ -52,6 +60,7 @@ _NUMBERS = {
     214: "cuda:ecc",
     220: "cuda:nvlink",
     304: "cuda:os_error",
+    721: "cuda:contained",
     801: "cuda:not_supported",
     802: "fabric:down",
     803: "cuda:driver_insufficient",
@@ -90,9 +99,19 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cuda:oom",
-        ("CUDA out of memory", "OutOfMemoryError", "CUDA_OUT_OF_MEMORY"),
         (
-            r"(?:CUDA out of memory|cuda\.OutOfMemoryError)(?:.*?[Tt]ried to allocate "
+            "CUDA out of memory",
+            "OutOfMemoryError",
+            "HIP out of memory",
+            "RESOURCE_EXHAUSTED",
+            "OOM when allocating",
+            "ut of memory allocating",
+            "ut of memory while trying to allocate",
+        ),
+        (
+            r"(?:CUDA out of memory|HIP out of memory|(?:torch|cuda)\.OutOfMemoryError|RESOURCE_EXHAUSTED: .*[Oo]ut of"
+            r" memory|OOM when allocating tensor|[Oo]ut of memory (?:allocating|while trying to allocate) \d+)"
+            r"(?:.*?[Tt]ried to allocate "
             r"(?P<wanted>[\d.]+ \w+))?(?:.*?\bGPU (?P<gpu_index>\d+))?"
         ),
         on_job,
@@ -117,10 +136,12 @@ PATTERNS: tuple[Pattern, ...] = (
             "CUDA_ERROR_",
             "CUDA failure",
             "CUDA Error",
+            "HIP error",
+            "hipError",
         ),
         (
-            r"(?:CUDA (?:(?:[Rr]untime|[Dd]river) (?:API )?)?(?:[Ee]rror|failure)(?: ?\(?(?:code )?"
-            r"(?P<number>\d+)\)?)?:? (?:in .*?: )?|(?=\b(?:cudaError[A-Z]|CUDA_ERROR_)))(?P<error>.+)"
+            r"(?:(?:CUDA|HIP) (?:(?:[Rr]untime|[Dd]river) (?:API )?)?(?:[Ee]rror|failure)(?: ?\(?(?:code )?"
+            r"(?P<number>\d+)\)?)?:? (?:in .*?: )?|(?=\b(?:cudaError[A-Z]|hipError[A-Z]|CUDA_ERROR_)))(?P<error>.+)"
         ),
         on_job,
         refine=_refine,

@@ -5,7 +5,18 @@ Known: driver branches 390 to 590, proprietary and open modules, nvidia-peermem.
 
 from __future__ import annotations
 
-from tools.parsers._patterns import BDF, Pattern, on_gpu, on_node
+from tools.parsers import _vendor_patterns
+from tools.parsers._patterns import BDF, Fields, Pattern, on_gpu, on_node
+
+
+def _refine_load(fields: Fields) -> Fields | None:
+    module = fields.get("module", "")
+    if module.startswith(("mlx", "ib_")):
+        return {**fields, "code": "nic:driver"}
+    return {**fields, "code": "driver:peermem"} if module in _PEER_MODULES else fields
+
+
+_PEER_MODULES = frozenset({"nvidia_peermem", "nvidia-peermem", "nv_peer_mem", "gdrdrv"})
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -76,12 +87,14 @@ PATTERNS: tuple[Pattern, ...] = (
             r"service|[Ee]xec format error|unsigned module)"
         ),
         on_node,
+        refine=_refine_load,
     ),
     Pattern(
         "driver:load_failed",
         ("could not insert 'nvidia", "insmod nvidia"),
         r"could not insert '(?P<module>nvidia[\w-]*)': (?P<reason>.*)",
         on_node,
+        refine=_refine_load,
     ),
     Pattern(
         "driver:load_failed",
@@ -90,15 +103,70 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
-        "driver:probe_failed",
-        ("NVIDIA probe routine failed", "NVIDIA probe routine was not called", "NVIDIA devices were initialized"),
+        "driver:device_taken",
         (
-            r"NVRM: (?:The NVIDIA probe routine (?P<reason>failed|was not called) for "
+            "NVIDIA probe routine was not called",
+            "NVIDIA devices probed",
+            "another driver was loaded",
+            "already bound to",
+        ),
+        (
+            rf"NVRM: (?:GPU (?P<pci>{BDF}) )?(?P<reason>The NVIDIA probe routine was not called for (?P<devices>\d+)"
+            rf" device|No NVIDIA devices probed|This can occur when another driver was loaded|(?:is )?already bound to"
+            rf" (?P<owner>[\w-]+))"
+        ),
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "driver:unsupported_gpu",
+        (
+            "installed in this system is not supported",
+            "installed in this system requires",
+            "Legacy drivers",
+            "legacy GPU",
+        ),
+        (
+            rf"(?:NVRM: .*?(?P<pci>{BDF}).*)?(?P<reason>installed in this system (?:is not supported by"
+            rf"|requires use of).*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
+        ),
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "driver:probe_failed",
+        ("NVIDIA probe routine failed", "NVIDIA devices were initialized", "NVIDIA adapters were initialized"),
+        (
+            r"NVRM: (?:The NVIDIA probe routine (?P<reason>failed) for "
             r"(?P<devices>\d+) device|None of the NVIDIA (?:graphics )?(?:adapters|devices) were "
             r"initialized)"
         ),
         on_node,
         joins=4,
+    ),
+    Pattern(
+        "driver:removed_in_use",
+        ("zero usage count",),
+        rf"NVRM: .*[Rr]emove device (?P<pci>{BDF}) with non-?zero usage count",
+        on_gpu,
+        joins=10,
+    ),
+    Pattern(
+        "driver:suspend_failed",
+        ("nv_pmops_", "nvidia_suspend", "PreserveVideoMemoryAllocations module", "System Power Management attempted"),
+        (
+            rf"(?:(?P<pci>{BDF}).*?)?(?P<reason>nv_pmops_\w+\S* .*returns -\d+|PreserveVideoMemoryAllocations module"
+            rf" parameter is set.*|nvidia_suspend\w* .*fail.*)"
+        ),
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "driver:uvm_fatal",
+        ("Encountered a global fatal error", "Fatal UVM", "uvm encountered a"),
+        r"nvidia-uvm: .*(?P<reason>(?:Encountered a global fatal error|Fatal UVM|uvm encountered a).*)",
+        on_node,
+        joins=10,
     ),
     Pattern(
         "driver:probe_failed",
@@ -128,14 +196,23 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "driver:probe_failed",
-        ("already bound to nouveau", "unable to enumerate", "request_mem_region failed"),
-        rf"(?:NVRM|nvidia).*?(?:(?P<pci>{BDF}).*?)?(?P<reason>already bound to nouveau|request_mem_region failed.*)",
+        (
+            "request_mem_region failed",
+            "pci_enable_device failed",
+            "can't enable device: BAR",
+            "device not available (can't",
+        ),
+        (
+            rf"(?:NVRM|nvidia).*?(?:(?P<pci>{BDF}).*?)?(?P<reason>request_mem_region failed.*"
+            rf"|pci_enable_device failed.*|can't enable device: BAR.*|device not available \(can't reserve.*)"
+        ),
         on_node,
+        joins=4,
     ),
     Pattern(
         "gpu:bar_invalid",
         ("no space for [mem", "failed to assign [mem", "can't assign; no space", "no space for"),
-        rf"nvidia (?P<pci>{BDF}): (?P<reason>BAR \d+.*(?:no space for|failed to assign).*)",
+        rf"nvidia (?P<pci>{BDF}): (?P<reason>BAR \d+.*(?:no space for|failed to assign|can't assign).*)",
         on_gpu,
     ),
     Pattern(
@@ -149,11 +226,14 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "driver:gsp_error",
-        ("GSP",),
+        ("GSP", "kgsp"),
         (
             rf"NVRM: .*?(?:(?P<pci>{BDF}).*?)?(?P<reason>GSP (?:RPC|RM control).*?(?:failed|timed?"
-            rf" ?out)|rpc.*?timeout|_kgspRpc\w+: .*)"
+            rf" ?out)|rpc.*?timeout|_?kgsp\w+: .*(?i:fail|timed? ?out|unexpected|lockdown|crash|error).*"
+            rf"|_kgspRpc\w+: .*|\*+ GSP Timeout \*+|GSP-CrashCat Report.*|GSP-?RM .*(?:crash|halted|heartbeat).*)"
         ),
         on_gpu,
+        joins=30,
     ),
+    *_vendor_patterns.PATTERNS,
 )

@@ -1,6 +1,7 @@
-"""What the NVIDIA drivers print to the kernel log about GPUs and switches: Xid, SXid, lost GPUs, failed starts.
+"""What the NVIDIA drivers print to the kernel log about GPUs and switches: Xid, lost GPUs, failed starts.
 
-Known: driver branches 390 to 590, proprietary and open modules, nvidia-nvswitch, nvidia-peermem.
+Known: driver branches 390 to 590, proprietary and open modules. What they print about NVLink and NVSwitch is in
+`_nvlink_patterns`.
 """
 
 from __future__ import annotations
@@ -8,16 +9,16 @@ from __future__ import annotations
 import re
 
 from tools.catalogue.tables import DecodeRow, decode_nvlink5
-from tools.parsers._patterns import BDF, Fields, Pattern, on_gpu, on_node, on_switch
+from tools.parsers import _nvlink_patterns
+from tools.parsers._nvlink_patterns import PCI, read_link_text
+from tools.parsers._patterns import BDF, Fields, Pattern, on_gpu, on_node
 
-_PCI = r"(?:PCI:)?(?P<pci>(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?)"
 _DETAILS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(expression)
     for expression in (
         r"GPC (?P<gpc>\d+), TPC (?P<tpc>\d+)(?:, SM (?P<sm>\d+))?",
         r"\bCh(?:annel(?: ID)?)? (?P<channel>[0-9a-fA-F]{8})\b",
         r"\bLink (?P<link>\d+)\b",
-        r"link (?P<link>\d+)\((?P<registers>0x[0-9a-fA-F]+(?:, 0x[0-9a-fA-F]+)+)\)",
         r"caused by previous Xid (?P<caused_by>\d+)",
         r"[Rr]ecovery action changed from \S+ \([^)]*\) to (?P<recovery_code>\S+) \((?P<recovery_action>[^)]*)\)",
         r"(?P<recovery_action>Node Reboot Required|GPU Reset Required|Drain P2P|Drain and Reset)",
@@ -55,6 +56,7 @@ def _refine_xid(fields: Fields) -> Fields | None:
         if (found := detail.search(rest)) is not None:
             fields.update({k: v for k, v in found.groupdict().items() if v is not None and k not in fields})
     fields["rest"] = rest[:_MAX_REST]
+    read_link_text(fields, rest)
     _decode_nvlink5(xid, rest, fields)
     return fields
 
@@ -66,8 +68,12 @@ def _decode_nvlink5(xid: int, rest: str, fields: Fields) -> None:
     fields.update(unit=found["unit"], intrinfo=found["intrinfo"], error_status=found["error_status"])
     fields["severity"] = "nonfatal" if found["word"].lower().startswith("non") else "fatal"
     row = decode_nvlink5(xid, int(found["intrinfo"], 16), int(found["error_status"], 16), unit=found["unit"])
-    if row is not None:
-        fields.update(_decode_fields(row))
+    if row is None:
+        return
+    fields.update(_decode_fields(row))
+    if ("non" in row.severity.lower()) != (fields["severity"] == "nonfatal"):
+        # The driver knows what happened, the table what usually does: the line's own word stands.
+        fields.update(decode_severity=found["word"], decode_disagrees=row.severity)
 
 
 def _decode_fields(row: DecodeRow) -> Fields:
@@ -80,61 +86,19 @@ def _decode_fields(row: DecodeRow) -> Fields:
     }
 
 
-def _refine_sxid(fields: Fields) -> Fields | None:
-    word = fields.pop("word", "").lower()
-    fields["severity"] = "nonfatal" if word.startswith("non") else "fatal" if word == "fatal" else ""
-    if not fields["severity"]:
-        del fields["severity"]
-    return fields
-
-
-def _refine_severity(fields: Fields) -> Fields | None:
-    # The second line of an SXid: severity 0 is non-fatal, 1 fatal (the driver's own numbers).
-    fields["severity"] = "fatal" if fields.pop("number") == "1" else "nonfatal"
-    return fields
-
-
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "xid:{xid}",
         ("Xid (",),
         (
-            rf"\bXid \({_PCI}(?: GPU-I:(?P<gpu_instance>\d+))?(?: GPU-CI:"
+            rf"\bXid \({PCI}(?: GPU-I:(?P<gpu_instance>\d+))?(?: GPU-CI:"
             rf"(?P<compute_instance>\d+))?[^)]*\):? (?P<xid>\d+)\b(?:[,:] ?(?P<rest>.*))?"
         ),
         on_gpu,
         refine=_refine_xid,
     ),
     Pattern("xid:{xid}", ("XID ",), r"\bXID (?P<xid>\d+) detected\b(?P<rest>.*)", on_node, refine=_refine_xid),
-    Pattern(
-        "sxid:{sxid}",
-        ("SXid (",),
-        rf"\bSXid \({_PCI}\): (?P<sxid>\d+), Severity (?P<number>[01]) Engine instance (?P<instance>\d+)",
-        on_switch,
-        refine=_refine_severity,
-        joins=3,
-    ),
-    Pattern("sxid:{sxid}", ("SXid (",), rf"\bSXid \({_PCI}\): (?P<sxid>\d+), Data (?P<data>\{{.*)", on_switch, joins=4),
-    Pattern(
-        "sxid:{sxid}",
-        ("SXid (",),
-        (
-            rf"(?:nvidia-nvswitch(?P<switch>\d+): )?\bSXid \({_PCI}\): (?P<sxid>\d+)(?:, (?P<word>Fatal"
-            rf"|[Nn]on-?[Ff]atal))?(?:, (?:Link (?P<link>\d+) ?)?(?P<rest>.*))?"
-        ),
-        on_switch,
-        refine=_refine_sxid,
-    ),
-    Pattern(
-        "sxid:{sxid}",
-        ("NVSwitch fatal error", "NVSwitch non-fatal error"),
-        (
-            rf"detected NVSwitch (?P<word>fatal|non-fatal) error (?P<sxid>\d+)(?:.*?pci bus id "
-            rf"(?P<pci>{BDF}))?(?:.*?\bport (?P<link>\d+))?"
-        ),
-        on_switch,
-        refine=_refine_sxid,
-    ),
+    *_nvlink_patterns.SXID_PATTERNS,
     # The GPU itself
     Pattern(
         "gpu:fallen_off_bus", ("fallen off the bus",), rf"(?:(?P<pci>{BDF})\S* .*?)?fallen off the bus", on_gpu, joins=3
@@ -148,8 +112,11 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:lost",
-        ("GPU is lost", "GPU_IS_LOST"),
-        rf"(?:(?:gpu|GPU) (?P<pci>{BDF}).*?)?(?:GPU is lost|NV_ERR_GPU_IS_LOST)",
+        ("GPU is lost", "GPU_IS_LOST", "GPU has been lost", "GPU lost from the bus", "lost GPU"),
+        (
+            rf"(?:(?:gpu|GPU)(?: at)? (?:PCI:)?(?P<pci>{BDF}).*?)?(?:GPU is lost|NV_ERR_GPU_IS_LOST|GPU has been lost"
+            rf"|GPU lost from the bus|NVRM: .*lost GPU)"
+        ),
         on_gpu,
     ),
     Pattern(
@@ -222,12 +189,27 @@ PATTERNS: tuple[Pattern, ...] = (
         "gpu:init_failed",
         ("NVRM: ",),
         (
-            rf"NVRM: (?:GPU\d* )?(?:(?P<pci>{BDF}): )?(?P<reason>[Ff]ailed to (?:copy vbios|initialize"
-            rf"|enable MSI|allocate.*GSP|boot GSP|load GSP).*|RmInitAdapter: Cannot initialize.*"
-            rf"|.*Cannot initialize GSP firmware RM.*)"
+            rf"NVRM: (?:GPU\d* )?(?:(?P<pci>{BDF}): )?(?P<reason>(?!.*falling back)[Ff]ailed to (?:copy vbios"
+            rf"|initialize|enable MSI|allocate.*GSP|boot GSP|load GSP).*|RmInitAdapter: Cannot initialize.*"
+            rf"|.*Cannot initialize GSP firmware RM.*|.*failed to wait for GFW.*|.*bailing out of RmInitAdapter.*)"
         ),
         on_gpu,
         joins=4,
+    ),
+    Pattern(
+        "gpu:watchdog",
+        ("GPU is probably locked",),
+        rf"NVRM: (?:.*?(?P<pci>{BDF})\S* .*?)?(?P<reason>.*GPU is probably locked.*)",
+        on_gpu,
+        joins=30,
+    ),
+    Pattern(
+        "gpu:watchdog",
+        ("Error while waiting for GPU progress", "display engine timed out"),
+        r"nvidia-modeset: ERROR: GPU:(?P<gpu_number>\d+): (?P<reason>(?:Error while waiting for GPU progress"
+        r"|\w+ display engine timed out).*)",
+        on_node,
+        joins=30,
     ),
     Pattern(
         "gpu:bar_invalid",
@@ -243,6 +225,7 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=3,
         attaches=True,
     ),
+    *_nvlink_patterns.LINK_PATTERNS,
     Pattern(
         "gpu:no_devices",
         ("No NVIDIA GPU found", "No NVIDIA graphics adapter found", "No devices were found", "no NVIDIA GPU"),

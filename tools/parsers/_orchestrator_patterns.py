@@ -7,6 +7,7 @@ container toolkit 1.3 to 1.18, device plugin 0.7 to 0.17, nvidia-persistenced 39
 from __future__ import annotations
 
 from tools.entities import make_gpu
+from tools.parsers._dcgm_rules import classify_message, classify_test
 from tools.parsers._patterns import Fields, Pattern, on_gpu, on_node
 from tools.types import Entity
 
@@ -23,6 +24,8 @@ def _refine_eviction(fields: Fields) -> Fields | None:
 
 def _refine_container(fields: Fields) -> Fields | None:
     reason = fields["reason"].lower()
+    if "libnvidia-ml" in reason:
+        return {**fields, "code": "driver:not_loaded"}
     if "driver not loaded" in reason or "driver is not loaded" in reason:
         return {**fields, "code": "driver:not_loaded"}
     if "version mismatch" in reason:
@@ -32,7 +35,72 @@ def _refine_container(fields: Fields) -> Fields | None:
     return {**fields, "code": "gpu:unknown_device" if "unknown device" in reason else "driver:nvml_failed"}
 
 
+def _refine_nvml(fields: Fields) -> Fields | None:
+    reason = fields["reason"].lower()
+    if "driver/library version mismatch" in reason:
+        return {**fields, "code": "driver:library_mismatch"}
+    if "driver not loaded" in reason or "libnvidia-ml" in reason or "nvml library not found" in reason:
+        return {**fields, "code": "driver:not_loaded"}
+    return {**fields, "code": "driver:nvml_unknown"} if "unknown error" in reason else fields
+
+
+def _refine_health(fields: Fields) -> Fields | None:
+    return {**fields, "code": classify_message(fields["reason"]) or classify_test(fields["system"])}
+
+
+def _refine_metric(fields: Fields) -> Fields | None:
+    value = float(fields["value"])
+    if value <= 0:
+        return None
+    name = fields.pop("name")
+    if name == "XID_ERRORS":
+        return {**fields, "code": f"xid:{int(value)}", "xid": str(int(value)), "reading": "last"}
+    return {**fields, "code": _METRICS[name]}
+
+
+_METRICS = {
+    "ROW_REMAP_FAILURE": "dcgm:remap_failure",
+    "ROW_REMAP_PENDING": "dcgm:remap_pending",
+    "ECC_DBE_VOL_TOTAL": "dcgm:memory_uncorrectable",
+    "RETIRED_PENDING": "dcgm:remap_pending",
+}
+"""Metrics of the DCGM exporter of which any number but zero speaks for itself."""
+
 PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "",
+        (
+            "DCGM_FI_DEV_XID_ERRORS{",
+            "DCGM_FI_DEV_ROW_REMAP_",
+            "DCGM_FI_DEV_ECC_DBE_VOL",
+            "DCGM_FI_DEV_RETIRED_PENDING{",
+        ),
+        (
+            r"^DCGM_FI_DEV_(?P<name>XID_ERRORS|ROW_REMAP_FAILURE|ROW_REMAP_PENDING|ECC_DBE_VOL_TOTAL|RETIRED_PENDING)"
+            r"\{(?:gpu=\"(?P<gpu_index>\d+)\")?[^}]*?(?:UUID=\"(?P<uuid>GPU-[0-9a-fA-F-]{36})\")?[^}]*\}"
+            r" (?P<value>\d+(?:\.\d+)?)"
+        ),
+        _on_uuid,
+        refine=_refine_metric,
+    ),
+    Pattern(
+        "",
+        ("in health system",),
+        r"Detected a (?:WARNING|FAILURE|ERROR) in health system (?P<system>\w+): '?(?P<reason>.*)",
+        on_node,
+        refine=_refine_health,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:driver_missing",
+        ("could not select device driver", "unknown or invalid runtime name", "unresolvable CDI devices"),
+        (
+            r"(?P<reason>could not select device driver .*|unknown or invalid runtime name: nvidia.*"
+            r"|unresolvable CDI devices .*)"
+        ),
+        on_node,
+        joins=10,
+    ),
     Pattern(
         "",
         ("nvidia-container-cli: ",),
@@ -62,7 +130,7 @@ PATTERNS: tuple[Pattern, ...] = (
         _on_uuid,
     ),
     Pattern(
-        "driver:nvml_failed",
+        "",
         (
             "nitialize NVML",
             "nitialise NVML",
@@ -78,6 +146,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|[Ee]rror initializing NVML.*|.*libnvidia-ml\.so\S* .*(?:not found|cannot open|No such file).*)"
         ),
         on_node,
+        refine=lambda f: _refine_nvml({"code": "driver:nvml_failed", **f}),
     ),
     Pattern(
         "driver:not_loaded",
@@ -138,9 +207,16 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=6,
     ),
     Pattern(
+        "job:precondition",
+        ("ImagePullBackOff", "ErrImagePull", "Failed to pull image", "InvalidImageName"),
+        r"(?P<reason>ImagePullBackOff|ErrImagePull|Failed to pull image.*|InvalidImageName)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
         "job:failed",
-        ("CrashLoopBackOff", "RunContainerError", "StartError", "ImagePullBackOff", "ErrImagePull"),
-        r"(?P<reason>CrashLoopBackOff|RunContainerError|StartError|ImagePullBackOff|ErrImagePull)",
+        ("CrashLoopBackOff", "RunContainerError", "StartError"),
+        r"(?P<reason>CrashLoopBackOff|RunContainerError|StartError)",
         on_node,
         joins=20,
     ),

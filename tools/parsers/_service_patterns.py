@@ -115,12 +115,45 @@ _SLURM = (
         ),
     ),
     Pattern(
+        "slurm:node_down",
+        ("DUE TO NODE FAILURE", "Node failure on", "node failure on"),
+        (
+            r"(?:JOB|STEP) (?P<job>\d+)(?:\.\w+)? ON (?P<node>\S+) CANCELLED AT \S+ DUE TO (?P<reason>NODE FAILURE)"
+            r"|(?P<reason2>[Nn]ode failure on (?P<nodes>[\w.,\[\]-]+).*)"
+        ),
+        on_node,
+        refine=lambda f: _refine_node(f) if f.get("nodes") else f,
+    ),
+    Pattern(
         "job:cancelled",
         ("CANCELLED AT",),
         (
             r"\*\*\* (?:JOB|STEP) (?P<job>\d+)(?:\.(?P<step>\w+))? ON (?P<node>\S+) CANCELLED AT "
             r"(?P<at>\S+)(?: DUE TO (?P<reason>.*?))? \*\*\*"
         ),
+        on_job,
+    ),
+    Pattern(
+        "job:cancelled",
+        ("Force Terminated job", ": Terminated"),
+        (
+            r"srun: (?:(?P<reason>Force Terminated) job (?P<job>\d+)|error: (?P<node>[\w.-]+): tasks? [\d,\[\]-]+: "
+            r"(?P<reason2>Terminated))"
+        ),
+        on_job,
+        joins=40,
+    ),
+    Pattern(
+        "job:cancelled",
+        ("srun: Job step aborted", "srun: Terminating job step", "srun: First task exited", "srun: launch/slurm"),
+        r"srun: (?:Job step aborted|Terminating job step|First task exited|launch/slurm: _step_signal)",
+        on_job,
+        refine=lambda _: None,  # what follows of an end that another line tells
+    ),
+    Pattern(
+        "job:precondition",
+        ("Batch job submission failed", "Unable to allocate resources", "Unable to create step", "Invalid account"),
+        r"(?P<reason>(?:Batch job submission failed|Unable to allocate resources|Unable to create step for job).*)",
         on_job,
     ),
     Pattern(
@@ -150,8 +183,17 @@ _SLURM = (
     ),
     Pattern(
         "slurm:config_differs",
-        ("different slurm.conf", "low real_memory", "low socket", "invalid Gres", "low gres", "Invalid Protocol"),
-        r"(?P<reason>appears to have a different slurm\.conf.*|has low (?:real_memory|socket\S*|gres\S*).*|invalid "
+        (
+            "different slurm.conf",
+            "low real_memory",
+            "low socket",
+            "invalid Gres",
+            "low gres",
+            "Invalid Protocol",
+            "differs from hardware",
+        ),
+        r"(?P<reason>configuration differs from hardware.*|appears to have a different slurm\.conf.*"
+        r"|has low (?:real_memory|socket\S*|gres\S*).*|invalid "
         r"Gres.*)",
         on_node,
     ),

@@ -5,9 +5,11 @@ Known: PyTorch 1.8 to 2.8, Python 3.6 to 3.13, vLLM 0.4 to 0.11.
 
 from __future__ import annotations
 
+from tools.parsers import _framework_patterns
 from tools.parsers._patterns import Pattern, on_job
 
 PATTERNS: tuple[Pattern, ...] = (
+    *_framework_patterns.PATTERNS,
     Pattern(
         "torch:error",
         ("ChildFailedError", "failed (exitcode:"),

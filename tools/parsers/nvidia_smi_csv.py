@@ -135,12 +135,20 @@ class _Rows:
         codes = {"gpu is lost": "gpu:lost", "gpu requires reset": "gpu:reset_required"}
         codes |= {"unknown error": "gpu:err_reading", "err!": "gpu:err_reading"}
         code = next((code for words, code in codes.items() if words in text), None)
+        if code == "gpu:err_reading" and _is_one_cell(line.text):
+            code = "gpu:cell_unreadable"
         if code is not None:
             self.events.append(Event(NO_MOMENT, gpu, code, make_quote(self.document, line)))
 
     def finish(self) -> Parsed:
         facts = Facts(tuple(self.readings.build(clock=self.clock)), tuple(self.events), self.readings.entities)
         return Parsed(facts, self.tally.result())
+
+
+def _is_one_cell(text: str) -> bool:
+    """Whether few cells of a row could not be read and the others could: the GPU answers."""
+    cells = [cell.strip(" []").lower() for cell in split_row(text)]
+    return sum(cell in ("unknown error", "err!") for cell in cells) * 4 <= len(cells)
 
 
 def _read_cell(signal: str, text: str) -> float | None:

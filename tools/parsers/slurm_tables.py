@@ -15,7 +15,7 @@ from tools.parsers._sheet import Sheet
 from tools.types import Document, Domain, Entity, Line, Parsed
 
 FORM = "slurm_tables"
-DOMAIN: Domain = "jobs"
+DOMAIN: Domain = "application"
 
 _REASONS = Lazy(r"^REASON\s+USER\s+TIMESTAMP\s+NODELIST")
 _REASON_ROW = Lazy(

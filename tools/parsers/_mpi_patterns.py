@@ -1,0 +1,169 @@
+"""What MPI launchers, PMIx, UCX and rendezvous stores write when a job cannot start or loses a peer.
+
+Known: Open MPI 3 to 5, MPICH and Intel MPI, UCX 1.8 to 1.18, torchrun of PyTorch 1.8 to 2.8.
+"""
+
+from __future__ import annotations
+
+from tools.parsers._patterns import Pattern, on_job
+
+NET_REASONS = (
+    r"Connection refused|No route to host|Connection timed out|Network is unreachable"
+    r"|Connection reset by peer|Broken pipe|Host is down|timed out|Software caused connection abort"
+)
+"""How sockets say that a peer cannot be reached."""
+
+_NETWORK = (
+    Pattern(
+        "network:timeout",
+        (
+            "ransport retry count exceeded",
+            "retry counter exceeded",
+            "RETRY_EXC_ERR",
+            "RETRY EXCEEDED ERROR",
+            "RNR_RETRY",
+            "WC_RESP_TIMEOUT",
+        ),
+        (
+            r"(?P<reason>[Tt]ransport retry (?:count|counter) exceeded|retry counter exceeded"
+            r"|\w*RETRY_EXC_ERR|RETRY EXCEEDED ERROR|WC_RESP_TIMEOUT\w*)(?: on (?P<device>[\w:/.-]+))?"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "network:timeout",
+        ("UCX",),
+        (
+            r"\bUCX\s+(?:ERROR|FATAL)\s+(?P<reason>.*(?:[Tt]imed? ?out|[Uu]nreachable|reset by "
+            r"(?:remote )?peer|[Rr]emote (?:access|operation|endpoint)|[Ll]ocal (?:QP|protection)"
+            r"|connection (?:failed|closed)|no route).*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "network:timeout",
+        (
+            "btl_tcp",
+            "ORTE has lost communication",
+            "PRTE has lost communication",
+            "ORTE was unable to reliably",
+            "lost communication with",
+            "oob_tcp",
+            "daemon has unexpectedly failed",
+            "unable to complete a TCP connection",
+            "failed to TCP connect to a peer",
+            "unable to reach each other",
+            "PMIX ERROR",
+            "PMIx",
+        ),
+        (
+            rf"\b(?:btl_tcp\S{{0,80}}|oob_tcp\S{{0,80}}|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{NET_REASONS}|lost "
+            rf"communication.*"
+            rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
+            rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach "
+            rf"each other.*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:killed",
+        ("exited on signal", "terminated by signal"),
+        (
+            r"process rank (?P<rank>\d+)(?: with PID (?P<pid>\d+))? on node (?P<node>\S+) exited on "
+            r"signal (?P<signal>\d+) \((?P<reason>[^)]*)\)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:failed",
+        ("MPI_ABORT was invoked", "MPI_Abort("),
+        r"(?P<reason>MPI_ABORT was invoked on rank (?P<rank>\d+).*|MPI_Abort\(.*)",
+        on_job,
+    ),
+)
+
+_MPI = (
+    Pattern(
+        "network:timeout",
+        ("client socket has", "endezvous", "TCPStore", "c10d store", "gloo connect", "connectFullMesh"),
+        (
+            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
+            r"|RendezvousConnectionError.*"
+            r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
+        ),
+        on_job,
+    ),
+    Pattern(
+        "job:precondition",
+        (
+            "not enough slots available",
+            "no allocated resources for the application",
+            "already filled",
+            "unable to find the specified executable",
+            "could not access",
+            "binding more processes than",
+            "attempt to run as root",
+            "server socket has failed to",
+            "ddress already in use",
+            "EADDRINUSE",
+            "launch the specified application",
+            "No such file or directory: 'mpirun",
+            "mapping policy",
+        ),
+        (
+            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are "
+            r"allocated"
+            r".*already filled.*|unable to find the specified executable.*|unable to launch the specified application.*"
+            r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
+            r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "limit:memory_lock",
+        ("locked memory", "memlock", "ulimit -l"),
+        r"(?P<reason>.*(?:allocate some locked memory|max locked memory|ulimit -l|locked memory limit).*)",
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "network:timeout",
+        ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
+        (
+            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics "
+            r"\(openib\) BTL"
+            r" failed to initialize.*)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "job:failed",
+        (
+            "non-zero exit code",
+            "BAD TERMINATION",
+            "Fatal error in ",
+            "on node ",
+            "non-zero status",
+            "Abort(",
+        ),
+        (
+            r"(?P<reason>process returned\s+a non-zero exit code.*|exited with non-zero status.*|BAD TERMINATION OF "
+            r"ONE OF.*"
+            r"|Fatal error in P?MPI_\w+.*|Abort\(\d+\) on node \d+.*)"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
+        "job:killed",
+        ("KILLED BY SIGNAL", "received signal", "Signal: "),
+        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) "
+        r"?\((?P<signal2>\d+)\))",
+        on_job,
+        joins=6,
+    ),
+)
+
+PATTERNS: tuple[Pattern, ...] = (*_NETWORK, *_MPI)
