@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -59,14 +60,18 @@ def triage(
         str, typer.Option("--model", help="Let a model look at what rules leave open.", metavar="URL#NAME")
     ] = "",
     since: SinceOption = "",
+    node: Annotated[
+        str, typer.Option("--node", help="Host of evidence that names none, as of dmesg.", metavar="NAME")
+    ] = "",
+    full: Annotated[bool, typer.Option("--full", help="All on each verdict, in place of one screen.")] = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not keep the verdicts.")] = False,
 ) -> None:
     """Say what is wrong, where, how sure, and what to do."""
     from serve.triage import run_triage
     from serve.types import Request
 
-    request = Request(tuple(paths or ()), host=host, model=model, since=since, store=not no_store)
-    raise typer.Exit(run_triage(request, as_json=as_json))
+    request = Request(tuple(paths or ()), host=host, model=model, since=since, store=not no_store, node=node)
+    raise typer.Exit(run_triage(request, as_json=as_json, full=full))
 
 
 @app.command()
@@ -92,6 +97,21 @@ def record(
     from serve.record import run_record
 
     raise typer.Exit(run_record(out, seconds=for_, every=every, scrub=scrub, scrub_map=scrub_map))
+
+
+@app.command()
+def follow(
+    source: Annotated[
+        str, typer.Argument(help="journal, /dev/kmsg or a log file; the first that can be read if left out.")
+    ] = "",
+    for_: Annotated[str, typer.Option("--for", help="End by itself after so long: 60s, 10m.", metavar="SPAN")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep nothing: neither verdicts nor the place.")] = False,
+) -> None:
+    """Follow this machine's kernel log, and tell what is new."""
+    from serve.follow import Wish, run_follow
+
+    raise typer.Exit(run_follow(Wish(source, for_, as_json=as_json, store=not no_store)))
 
 
 @app.command()
@@ -253,6 +273,14 @@ class _BugSeam:
         sys.exit(2)
 
 
+def _spell_error(message: str, fix: str, *, as_json: bool) -> str:
+    """A sentence and the next command; for scripts one JSON object in a line."""
+    message, fix = neutralise(redact_url(message)), neutralise(redact_url(fix))
+    if as_json:
+        return json.dumps({"schema": "daytwo.error/1", "error": message, "next": fix}) + "\n"
+    return f"daytwo: {message}\n" + (f"Next: {fix}\n" if fix else "")
+
+
 def main() -> None:
     """Run the command; an error that a person can mend becomes one sentence and the next command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -261,8 +289,7 @@ def main() -> None:
         try:
             app()
         except (DaytwoError, RagError) as error:
-            told = f"daytwo: {error.message}\n" + (f"Next: {error.fix}\n" if error.fix else "")
-            sys.stderr.write(neutralise(redact_url(told)))
+            sys.stderr.write(_spell_error(error.message, error.fix, as_json="--json" in sys.argv))
             sys.exit(2)
         except KeyboardInterrupt:
             sys.exit(130)

@@ -19,8 +19,8 @@ from tools.types import Coverage, Document, Event, Facts, Moment
 PROGRAM_SECONDS = 20.0
 """Longest wait for dmesg or journalctl; a journal of a long boot takes seconds (a guess)."""
 MAX_JOURNAL_LINES = 200_000
-_RECORD_BYTES = 8192  # one record of /dev/kmsg at most: CONSOLE_EXT_LOG_MAX of the kernel
-_RECORD = re.compile(r"(?P<priority>\d+),(?P<number>\d+),(?P<microseconds>\d+),[^;]*;(?P<text>.*)", re.DOTALL)
+RECORD_BYTES = 8192  # one record of /dev/kmsg at most: CONSOLE_EXT_LOG_MAX of the kernel
+RECORD = re.compile(r"(?P<priority>\d+),(?P<number>\d+),(?P<microseconds>\d+),[^;]*;(?P<text>.*)", re.DOTALL)
 _FIX_RIGHT = "run as root, or: sysctl kernel.dmesg_restrict=0"
 
 OpenedLog = tuple[Document, str]
@@ -75,7 +75,7 @@ def _parse(opened: OpenedLog, entity: str, paths: HostPaths, since: float | None
     document, lack = opened
     facts = find_parser("kernel_log").parse(document).facts
     booted = read_boot_time(paths)
-    events = tuple(_place_in_time(event, booted) for event in facts.events)
+    events = tuple(place_in_time(event, booted) for event in facts.events)
     kept = tuple(event for event in events if since is None or not _is_before(event.moment, since))
     row = Coverage(entity, "kernel_log", "partial" if lack else "read", lack)
     return replace(facts, events=kept, coverage=(row,))
@@ -86,19 +86,19 @@ def _open_ring(node: str, paths: HostPaths) -> OpenedLog | None:
     records = list(_read_records(paths.kmsg))
     if not records:
         return None
-    first = _RECORD.match(records[0])
+    first = RECORD.match(records[0])
     lost = int(first["number"]) if first else 0
     if lost:
         journal = _try_journal(node, paths)
         if journal is not None:
             return journal
     lack = f"the ring buffer no longer holds its first {lost} records" if lost else ""
-    return TextDocument(str(paths.kmsg), node, "\n".join(map(_spell_record, records))), lack
+    return TextDocument(str(paths.kmsg), node, "\n".join(map(spell_record, records))), lack
 
 
-def _spell_record(record: str) -> str:
+def spell_record(record: str) -> str:
     """Spell a record as ``dmesg --raw`` does, which people know; the priority tells who wrote it."""
-    match = _RECORD.match(record)
+    match = RECORD.match(record)
     if match is None:
         return record
     seconds, microseconds = divmod(int(match["microseconds"]), 1_000_000)
@@ -116,7 +116,7 @@ def _read_records(path: Path) -> Iterator[str]:
     try:
         while True:
             try:
-                chunk = os.read(descriptor, _RECORD_BYTES)
+                chunk = os.read(descriptor, RECORD_BYTES)
             except BrokenPipeError:
                 continue  # overwritten while we read: the kernel goes on with the next record
             except BlockingIOError:
@@ -163,21 +163,22 @@ def _open_file(node: str, paths: HostPaths) -> OpenedLog | None:
 
 
 def read_boot_time(paths: HostPaths) -> float | None:
-    """Tell when the machine booted in Unix seconds; None where the kernel does not say."""
-    uptime = read_line(paths.proc / "uptime") if paths.is_live else None
-    if uptime:
-        return time.time() - float(uptime.split()[0])
+    """Tell when the machine booted in Unix seconds; None where the kernel does not say.
+
+    Whole seconds, and the same at each call: what is told of one line now and later must have one time.
+    """
     try:
         text = (paths.proc / "stat").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return None
+        text = ""
     for line in text.splitlines():
         if line.startswith("btime "):
             return float(line.split()[1])
-    return None
+    uptime = read_line(paths.proc / "uptime") if paths.is_live else None
+    return time.time() - float(uptime.split()[0]) if uptime else None
 
 
-def _place_in_time(event: Event, booted: float | None) -> Event:
+def place_in_time(event: Event, booted: float | None) -> Event:
     """Put an event of this machine on the wall clock in UTC: here the boot time and the time zone are known."""
     moment = event.moment
     if moment.seconds is None:

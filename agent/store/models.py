@@ -102,3 +102,14 @@ class CursorRow(Base):
     fingerprint: Mapped[str]
     events: Mapped[int]
     seen_seconds: Mapped[float]
+
+
+class PositionRow(Base):
+    """Where the follower of a growing log goes on, and which verdicts it has told: moved with what the lines told."""
+
+    __tablename__ = "positions"
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[str]
+    told: Mapped[Document]
+    seen_seconds: Mapped[float]

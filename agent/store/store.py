@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine, event, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from agent.follow import Followed, Step
 from agent.history import Past, Record, spell_host
 from agent.run import Run
 from agent.store.ledger import (
@@ -27,6 +28,7 @@ from agent.store.ledger import (
     take_unread,
 )
 from agent.store.models import EventRow, RunRow, VerdictRow
+from agent.store.positions import build_run, find_followed, move_position, note_told, take_followed
 from agent.store.upgrade import needs_upgrade, upgrade
 from agent.types import TriageReport, Verdict
 from tools.errors import OperatorError, SiteConfigError
@@ -97,6 +99,36 @@ class Store:
             session.add_all(_count_events(run_id, take_unread(session, events, run.time_seconds)))
             add_records(session, records, run_id)
         return run_id
+
+    def add_step(self, step: Step) -> Followed:
+        """Keep what a follower read: the new position and all that the lines before it told, or nothing of it.
+
+        Raises:
+            OperatorError: Another follower reads the same source.
+        """
+        with self._write() as session:
+            serialise_writers(session)
+            move_position(session, step)
+            session.flush()
+            if step.events or step.report:
+                run = build_run(step)
+                session.add(run)
+                session.flush()
+                verdicts = step.report.verdicts if step.report else []
+                session.add_all(_build_row(run.run_id, place, verdict) for place, verdict in enumerate(verdicts))
+                session.add_all(_count_events(run.run_id, take_followed(session, step)))
+                add_records(session, step.records, run.run_id)
+        return Followed(step.before.source, step.position, step.before.told)
+
+    def find_followed(self, source: str) -> Followed:
+        """How far a growing log was followed, and which verdicts were told."""
+        with self._read() as session:
+            return find_followed(session, source)
+
+    def note_told(self, followed: Followed) -> None:
+        """Keep which verdicts a follower has told."""
+        with self._write() as session:
+            note_told(session, followed.source, followed.told)
 
     def list_verdicts(
         self, *, limit: int = 50, fault: str = "", entity: str = "", since: float | None = None

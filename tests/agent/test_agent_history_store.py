@@ -101,8 +101,9 @@ def test_a_store_of_the_first_edition_is_brought_up_to_date(place):
     open_place(place).close()
     engine = create_engine(place if "://" in place else f"sqlite:///{place}/daytwo.db")
     with engine.begin() as connection:
-        for words in ("DROP TABLE records", "DROP TABLE cursors", "UPDATE alembic_version SET version_num = '0001'"):
-            connection.execute(text(words))
+        for table in ("positions", "cursors", "records"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     store = open_place(place)
     assert store.add_records([build_record(1)]) == 1
