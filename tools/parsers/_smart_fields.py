@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 NVME_FIELDS: Mapping[str, tuple[str, float]] = {
     "critical warning": ("disk_critical_warning", 1.0),
     "available spare": ("disk_spare_ratio", 0.01),
     "available spare threshold": ("disk_spare_threshold_ratio", 0.01),
+    "avail spare": ("disk_spare_ratio", 0.01),
+    "spare thresh": ("disk_spare_threshold_ratio", 0.01),
+    "percent used": ("disk_wear_ratio", 0.01),
     "percentage used": ("disk_wear_ratio", 0.01),
     "media and data integrity errors": ("disk_media_errors_total", 1.0),
     "media errors": ("disk_media_errors_total", 1.0),
     "percentage used endurance indicator": ("disk_wear_ratio", 0.01),
     "elements in grown defect list": ("disk_reallocated_sectors_total", 1.0),
 }
-"""Names in lower case, underscores as spaces: smartctl's text, its JSON and `nvme smart-log` agree in them."""
+"""Names in lower case, underscores as spaces: smartctl's text, its JSON and `nvme smart-log` agree in most of them."""
+
+DRIVE_FAILED = "disk_smart_failed"
+MEDIA_ERRORS = "disk_media_errors_total"
+SELF_TEST_RESULTS: tuple[tuple[str, str], ...] = (
+    (r"read (?:element )?fail|unknown failure|failed in segment|failed segments?", MEDIA_ERRORS),
+    (r"electrical|servo|handling damage|fatal|failed", DRIVE_FAILED),
+)
+"""Words of a self-test's result, lower case, to what they show: blocks that cannot be read, or a drive that fails."""
+
+
+def judge_self_test(result: str) -> str:
+    """Name the signal that a failed self-test raises; empty for one that passed, was aborted or still runs."""
+    word = result.lower()
+    if "without error" in word or "abort" in word or "interrupt" in word or "in progress" in word:
+        return ""
+    return next((signal for pattern, signal in SELF_TEST_RESULTS if re.search(pattern, word)), "")
+
 
 ATA_RAW: Mapping[int, str] = {
     5: "disk_reallocated_sectors_total",

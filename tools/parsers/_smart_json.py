@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, mask_raw
+from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, judge_self_test, mask_raw
 
 
 @dataclass
@@ -17,6 +17,7 @@ class DriveRecord:
 
     device: str = ""
     serial: str = ""
+    trouble: str = ""
     passed: bool | None = None
     seconds: float | None = None
     values: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -49,7 +50,13 @@ def read_json_drives(text: str) -> tuple[list[DriveRecord], bool]:
 def _read_document(document: Mapping[str, Any]) -> DriveRecord:
     device, status = _part(document, "device"), _part(document, "smart_status")
     time = _part(document, "local_time").get("time_t")
-    record = DriveRecord(str(device.get("name", "")), str(document.get("serial_number", "")))
+    name, kind = str(device.get("name", "")), str(device.get("type", ""))
+    record = DriveRecord(f"{name}/{kind}" if "," in kind else name, str(document.get("serial_number", "")))
+    messages = _part(document, "smartctl").get("messages")
+    told = (
+        [entry.get("string", "") for entry in messages if isinstance(entry, dict)] if isinstance(messages, list) else []
+    )
+    record.trouble = str(told[0]) if told else ""
     record.passed = status["passed"] if isinstance(status.get("passed"), bool) else None
     record.seconds = float(time) if _is_number(time) else None
     # `nvme smart-log -o json` has the fields at the top.
@@ -61,6 +68,7 @@ def _read_document(document: Mapping[str, Any]) -> DriveRecord:
         record.put(
             "disk_reallocated_sectors_total", float(document["scsi_grown_defect_list"]), "scsi_grown_defect_list"
         )
+    _put_self_tests(record, document)
     for way in ("read", "write", "verify"):
         count = _part(_part(document, "scsi_error_counter_log"), way).get("total_uncorrected_errors")
         if _is_number(count):
@@ -71,8 +79,40 @@ def _read_document(document: Mapping[str, Any]) -> DriveRecord:
 def _put_fields(record: DriveRecord, source: Mapping[str, Any]) -> None:
     for key, value in source.items():
         known = NVME_FIELDS.get(key.lower().removeprefix("scsi_").replace("_", " "))
+        if isinstance(value, dict):
+            # nvme-cli 2 takes the bits of the critical warning apart.
+            value = value.get("value")
         if known is not None and _is_number(value):
             record.put(known[0], round(float(value) * known[1], 6), f'"{key}"')
+
+
+def _put_self_tests(record: DriveRecord, document: Mapping[str, Any]) -> None:
+    """Note the failures of self-tests that no later long test disproved; the latest comes first."""
+    for results in _list_self_tests(document):
+        for kind, result in results:
+            if (signal := judge_self_test(result)) != "":
+                record.put(signal, 1.0, result)
+            if "without error" in result.lower() and ("extended" in kind.lower() or "long" in kind.lower()):
+                break
+
+
+def _list_self_tests(document: Mapping[str, Any]) -> Iterator[list[tuple[str, str]]]:
+    ata = _part(document, "ata_smart_self_test_log")
+    for log in ("standard", "extended"):
+        yield [_words(row, "type", "status") for row in _rows(_part(ata, log))]
+    nvme = _rows(_part(document, "nvme_self_test_log"))
+    yield [_words(row, "self_test_code", "self_test_result") for row in nvme]
+    scsi = (_part(document, f"scsi_self_test_{number}") for number in range(20))
+    yield [_words(row, "code", "result") for row in scsi if row]
+
+
+def _rows(log: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    table = log.get("table")
+    return [row for row in table if isinstance(row, dict)] if isinstance(table, list) else []
+
+
+def _words(row: Mapping[str, Any], kind: str, result: str) -> tuple[str, str]:
+    return str(_part(row, kind).get("string", "")), str(_part(row, result).get("string", ""))
 
 
 def _attributes(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

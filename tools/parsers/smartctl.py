@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tools.parsers._lines import Tally, clip_sample, is_prompt, make_quote, read_rows_of
+from tools.parsers._lines import Tally, clip_sample, is_noise, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
-from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, mask_raw
+from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, judge_self_test, mask_raw
 from tools.parsers._smart_json import read_json_drives
 from tools.types import NO_MOMENT, Coverage, Document, Domain, Entity, Event, Facts, Line, Moment, Parsed, Quote
 
@@ -31,10 +31,20 @@ _ATTRIBUTE = re.compile(
 )
 _PAIR = re.compile(r"^\s*(?P<key>[A-Za-z][\w ()/-]*?)\s*:\s*(?P<value>\S.*?)\s*$")
 _SCSI_ERRORS = re.compile(r"^(?P<way>read|write|verify):\s+(?:[\d.]+\s+){6}(?P<uncorrected>\d+)\s*$")
-_SELF_TEST = re.compile(r"^#\s*\d+\s+.*(?:read failure|Completed: (?:read|unknown) failure|Failed in segment)")
+_SELF_TEST = re.compile(
+    r"^\s*#?\s*\d+\s+"
+    r"(?P<kind>(?:Short|Extended|Long|Conveyance|Selective|Offline|Vendor|Background|Foreground)[\w ()]*?)"
+    r"\s{2,}(?P<result>\S.*?)\s{2,}"
+)
 _UNC = re.compile(r"Error: UNC\b")
 _TARGET = re.compile(
-    r"(?:smartctl|nvme\s+smart-log)\b.*?(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/)[\w/]+)"
+    r"(?:smartctl|nvme\s+smart-log)\b(?P<options>.*?)(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/|twa|csmi)[\w/]+)"
+)
+_BEHIND = re.compile(r"-d\s*(?P<type>[\w+]+,\d+(?:[,/]\d+)*)")
+_TROUBLE = re.compile(
+    r"(?:open device|Read Device Identity|SMART Status command|Read NVMe|Unable to detect|Terminate command).*|"
+    r"SMART support is:\s+(?:Unavailable|Disabled).*|SMART (?:Disabled|Not available).*|Unknown USB bridge.*|"
+    r"Permission denied|No such device.*|DELL or MegaRaid controller.*"
 )
 _KNOWN = re.compile(
     r"=== |SMART|^\s*ID# ATTRIBUTE|Vendor Specific|Self-test|Device Model|Model Family|Firmware|LU WWN|User Capacity|"
@@ -42,7 +52,13 @@ _KNOWN = re.compile(
     r"Error counter log|SPAN\s+MIN_LBA|revision number|Selective|spare|Power|Temperature|Namespace|St Op|"
     r"Errors? Logged|^\s*\|+_? ?[|_ ]*|marginal Attributes|Error \d+ occurred|Error Count|Register \[HEX\]|"
     r"commands leading|"
-    r"^\s+(?:[0-9a-f]{2} ){5,}|data failure|SAVE ALL DATA|No failed Attributes"
+    r"^\s+(?:[0-9a-f]{2} ){5,}|data failure|SAVE ALL DATA|No failed Attributes|"
+    # Indented lines go on with what the line above began; the others are of SAS pages, NVMe tables, phy counters.
+    r"^\s+\S|^- |Comp\. Temp|^(?:Grown|Total|Power|Accumulated|Specified|Manufactured|Elements|Vendor|Blocks|Number|"
+    r"Non-medium|Long|Extended|Short|Background|Protocol Specific|relative target|Completed|Errors Corrected|ECC|"
+    r"(?:read|write|verify):|Id Fmt|Num |Description|Supported|Optional|Error Information|Offline|Auto Offline|"
+    r"If |After |Device does|Device Statistics|Page|0x[0-9a-f]+ |SCT|Index|ATA|SATA|Form Factor|General|Read |Write )|"
+    r"^\s*\d+ [+-] |^\s*\d+\s+\d+\s+\d+\s+0x|is not supported|not supported"
 )
 
 
@@ -52,7 +68,10 @@ def recognise(sample: Sequence[str]) -> float:
     if any(_HEAD.search(line) or _SECTION.match(line) for line in sample):
         return 0.95
     text = "\n".join(sample)
-    if text.lstrip()[:1] == "{" and ('"smartctl"' in text or '"smart_status"' in text or "smart_health" in text):
+    is_json = any(line.lstrip()[:1] == "{" for line in sample)
+    if is_json and ('"smartctl"' in text or '"smart_status"' in text or "smart_health" in text):
+        return 0.97
+    if is_json and '"media_errors"' in text and ('"avail_spare"' in text or '"percent_used"' in text):
         return 0.97
     if any(_HEALTH.search(line) for line in sample):
         return 0.9
@@ -63,8 +82,8 @@ def recognise(sample: Sequence[str]) -> float:
 
 def parse(document: Document) -> Parsed:
     """Read every drive of the text."""
-    first = next((line.text.lstrip()[:1] for line in document.lines() if line.text.strip()), "")
-    return _parse_json(document) if first == "{" else _parse_text(document)
+    told = (line.text.lstrip() for line in document.lines() if not is_noise(line.text) or line.text.strip() == "{")
+    return _parse_json(document) if next(told, "")[:1] == "{" else _parse_text(document)
 
 
 @dataclass
@@ -76,7 +95,14 @@ class _Drive:
     values: dict[str, float] = field(default_factory=dict)
     quotes: dict[str, Quote] = field(default_factory=dict)
     passed: tuple[bool, Quote] | None = None
+    trouble: str = ""
+    is_tested: bool = False
     quote: Quote | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no line told anything of it yet."""
+        return not self.values and self.passed is None and not self.serial and not self.trouble
 
     def put(self, signal: str, value: float, quote: Quote) -> None:
         """Keep a reading; of several that count the same trouble the largest stands."""
@@ -93,14 +119,20 @@ def _parse_text(document: Document) -> Parsed:
         head = _HEAD.search(line.text)
         asked = _TARGET.search(line.text) if is_prompt(line.text) or " -" in line.text[:12] else None
         if asked is not None:
-            target = asked["device"]
+            behind = _BEHIND.search(line.text)
+            target = asked["device"] + (f"/{behind['type']}" if behind else "")
         if head is not None or asked is not None:
-            if head is not None or not drives or drives[-1].values:
-                drives.append(_Drive(head["device"] if head and head["device"] else target))
+            if not drives or not drives[-1].is_empty:
+                drives.append(_Drive(target))
+            if head is not None and head["device"]:
+                drives[-1].device = head["device"]
             continue
         if not drives:
             drives.append(_Drive(target))
-        understood = any(read(document, line, drives[-1]) for read in _STEPS)
+        trouble = _TROUBLE.search(line.text)
+        if trouble is not None:
+            drives[-1].trouble = drives[-1].trouble or line.text.strip()
+        understood = trouble is not None or any(read(document, line, drives[-1]) for read in _STEPS)
         tally.count(line, understood=understood or bool(_KNOWN.search(line.text)) or bool(_PAIR.match(line.text)))
     return Parsed(_build_facts(document, drives, NO_MOMENT), tally.result())
 
@@ -158,7 +190,18 @@ def _read_errors(document: Document, line: Line, drive: _Drive) -> bool:
     if scsi is not None:
         drive.put("disk_media_errors_total", float(scsi["uncorrected"]), make_quote(document, line))
         return True
-    if _SELF_TEST.match(line.text) or _UNC.search(line.text):
+    test = _SELF_TEST.match(line.text)
+    if test is not None:
+        signal = "" if drive.is_tested else judge_self_test(test["result"])
+        if signal:
+            drive.put(signal, 1.0, make_quote(document, line))
+        # The latest comes first: a long test that passed disproves the older ones.
+        passed = "without error" in test["result"] or test["result"] == "Completed"
+        drive.is_tested = drive.is_tested or (
+            passed and test["kind"].lower().startswith(("ext", "long", "background l"))
+        )
+        return True
+    if _UNC.search(line.text):
         # The log of errors says that there is at least one, not how many.
         drive.put("disk_media_errors_total", 1.0, make_quote(document, line))
         return True
@@ -179,8 +222,10 @@ def _parse_json(document: Document) -> Parsed:
     records, cut = read_json_drives("\n".join(line.text for line in lines))
     drives = []
     moment = NO_MOMENT
+    prompts = (_TARGET.search(line.text) for line in lines if is_prompt(line.text))
+    asked = next((match["device"] for match in prompts if match), "")
     for record in records:
-        drive = _Drive(record.device, record.serial)
+        drive = _Drive(record.device or asked, record.serial, trouble=record.trouble)
         for signal, (value, key) in record.values.items():
             drive.put(signal, value, _quote_key(document, lines, key))
         if record.passed is not None:
@@ -206,12 +251,15 @@ def _quote_key(document: Document, lines: Sequence[Line], key: str) -> Quote:
 
 def _build_facts(document: Document, drives: Sequence[_Drive], moment: Moment) -> Facts:
     readings = Readings(document.label)
-    events = []
+    events: list[Event] = []
+    gaps: list[Coverage] = []
     readings.start_column(moment.seconds if moment.seconds is not None else float("nan"))
     for drive in drives:
-        if not drive.values and drive.passed is None:
-            continue
         name = drive.device.removeprefix("/dev/") or drive.serial or "?"
+        if not drive.values and drive.passed is None:
+            if drive.trouble or drive.serial or drive.device:
+                gaps.append(_miss_drive(document, name, drive.trouble))
+            continue
         disk = Entity("disk", document.node, name).with_ids(serial=drive.serial)
         if drive.passed is not None:
             passed, quote = drive.passed
@@ -221,4 +269,12 @@ def _build_facts(document: Document, drives: Sequence[_Drive], moment: Moment) -
             readings.put(disk, signal, value, quote=drive.quotes[signal])
         if drive.quote is not None:
             readings.quote_row(disk, drive.quote)
-    return Facts(tuple(readings.build(clock=moment.clock)), tuple(events), readings.entities)
+    windows = tuple(readings.build(clock=moment.clock))
+    return Facts(windows, tuple(events), readings.entities, coverage=tuple(gaps))
+
+
+def _miss_drive(document: Document, name: str, trouble: str) -> Coverage:
+    """Say that a drive told nothing of its state, and how it is asked behind a controller."""
+    reason = f"{name}: {trouble or 'its state is not told'}"
+    fix = "smartctl --scan-open; smartctl -a -d TYPE /dev/DEVICE (behind RAID: -d megaraid,N)"
+    return Coverage(document.label, DOMAIN, "partial", reason, fix)
