@@ -1,6 +1,6 @@
-"""What PCI Express and USB print to the kernel log: AER, DPC, hot-plug, bandwidth, over-current.
+"""What PCI Express and USB print to the kernel log: AER, DPC, EEH, hot-plug, bandwidth, IOMMU, over-current.
 
-Known: Linux 3.10 (RHEL 7) to 6.14.
+Known: Linux 2.6.32 (RHEL 6) to 6.14, on x86, Arm and POWER; rasdaemon 0.6 to 0.8.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from tools.parsers._patterns import BDF, Fields, Pattern, on_node, on_pci
 
 _AT = rf"(?<![\w-])(?P<driver>[\w-]{{1,32}}) (?P<pci>{BDF})"
 _DRIVER = _AT + ": "
+_LAST_OWN_BAR = 5
 _AER_CODES = {"corrected": "pci:aer_corrected", "nonfatal": "pci:aer_nonfatal", "fatal": "pci:aer_fatal"}
 
 
@@ -16,6 +17,12 @@ def _refine_aer(fields: Fields) -> Fields | None:
     word = fields.get("severity", "").lower()
     kind = "corrected" if word.startswith("correct") else "nonfatal" if "non" in word else "fatal"
     return {**fields, "severity": kind, "code": _AER_CODES[kind]}
+
+
+def _refine_bar(fields: Fields) -> Fields | None:
+    # Only BARs 0 to 5 are a device's own; 6 is its ROM, 7 to 12 those of functions nobody asked for, above are bridges.
+    number, what = int(fields["bar"]), fields.get("what", "")
+    return fields if number <= _LAST_OWN_BAR and "io " not in what else None
 
 
 def _refine_bandwidth(fields: Fields) -> Fields | None:
@@ -41,10 +48,10 @@ _PCI = (
     ),
     Pattern(
         "",
-        ("error received: ", "error message received from"),
+        ("error received: ", "error message received from", "error received from"),
         (
             rf"(?:{_DRIVER})?AER: (?P<multiple>Multiple )?(?P<severity>Uncorrect(?:ed|able) "
-            rf"\([\w-]+\)) error (?:message )?received(?: from|:) (?:id=)?(?P<reporter>\S+)"
+            rf"\([\w-]+\)|Correct(?:ed|able)) error (?:message )?received(?: from|:) (?:id=)?(?P<reporter>\S+)"
         ),
         on_pci,
         refine=_refine_aer,
@@ -110,6 +117,50 @@ _PCI = (
         attaches=True,
     ),
     Pattern(
+        "",
+        ("aer_event",),
+        (
+            rf"aer_event(?: store)?:? .*?(?P<pci>{BDF}) .*?(?P<severity>Uncorrected \((?:Non-)?Fatal\)|Corrected|Fatal)"
+            r"(?P<rest>.*)"
+        ),
+        on_pci,
+        refine=_refine_aer,
+    ),
+    Pattern(
+        "pci:aer_nonfatal",
+        ("link has been reset", "aer_uncor_severity:"),
+        (
+            rf"{_DRIVER}(?:AER: )?(?P<recovery>(?:Root Port|Downstream Port|root port)?.*link has been reset.*"
+            rf"|aer_uncor_severity: .*)"
+        ),
+        on_pci,
+        joins=40,
+    ),
+    Pattern(
+        "pci:dpc",
+        ("DPC containment event",),
+        r"dpc (?P<port>\S+): (?P<reason>DPC containment event.*)",
+        on_node,
+        joins=4,
+    ),
+    Pattern(
+        "pci:eeh",
+        ("EEH: ",),
+        (
+            r"EEH: (?P<reason>Frozen \S+ detected.*|PHB#\S+ (?:failure|fatal).*|Fenced PHB.*"
+            r"|This PCI device has failed (?P<times>\d+) times.*)"
+        ),
+        on_node,
+        joins=30,
+    ),
+    Pattern(
+        "pci:link_down",
+        ("EEH: ",),
+        r"EEH: (?P<reason>Unable to recover from failure.*|.*permanently disabled.*|.*[Rr]ecovery failed.*)",
+        on_node,
+        joins=30,
+    ),
+    Pattern(
         "pci:dpc",
         ("DPC: ",),
         (
@@ -138,6 +189,32 @@ _PCI = (
             rf"(?P<reason>Link Down|Card not present|Power fault.*|[Ss]urprise.*)"
         ),
         on_node,
+    ),
+    Pattern(
+        "pci:link_down",
+        (
+            "Link Down event",
+            "ard not present on",
+            "ower fault on",
+            "ink training",
+            "annot train link",
+            "Failed to check link",
+        ),
+        (
+            r"pciehp (?:(?P<port>\S+): )?(?:[Ss]lot\((?P<slot>[^)]*)\): )?(?P<reason>Link Down event"
+            r"|Card not present on "
+            r"Slot\((?P<slot2>[^)]*)\)|Power fault on [Ss]lot.*|Link [Tt]raining [Ee]rror.*|Cannot train link.*"
+            r"|Failed to check link status)|pciehp: Slot\((?P<slot3>[^)]*)\): (?P<reason2>Cannot train link.*)"
+            r"|pciehp: (?P<reason3>Failed to check link status)"
+        ),
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "pci:link_down",
+        ("; giving up",),
+        rf"{_DRIVER}(?P<reason>not ready \d+ms after [\w ]+; giving up)",
+        on_pci,
     ),
     Pattern(
         "pci:link_down",
@@ -178,20 +255,87 @@ _PCI = (
     ),
     Pattern(
         "pci:iommu_fault",
-        ("fault addr", "IO_PAGE_FAULT", "INVALID_DEVICE_REQUEST"),
+        ("fault addr", "Invalidation Time"),
         (
-            rf"(?:DMAR: .*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)|AMD-Vi: Event logged "
-            rf"\[(?P<reason2>"
-            rf"IO_PAGE_FAULT|INVALID_DEVICE_REQUEST)[ \w]*device=(?P<pci2>{BDF}).*)"
+            rf"DMAR: (?:.*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)"
+            r"|(?P<reason2>.*Invalidation Time-?out.*))"
         ),
         on_node,
+        joins=50,
+    ),
+    Pattern(
+        "pci:iommu_fault",
+        ("IO_PAGE_FAULT", "INVALID_DEVICE_REQUEST", "_INV_TIMEOUT", "Completion-Wait"),
+        (
+            rf"(?:{_DRIVER})?AMD-Vi: (?P<reason>Event logged \[(?:IO_PAGE_FAULT|INVALID_DEVICE_REQUEST|\w+_INV_TIMEOUT)"
+            rf"(?:[ \w]*device=(?P<source>{BDF}))?.*|Completion-Wait loop timed out)"
+        ),
+        on_node,
+        joins=50,
+    ),
+    Pattern(
+        "pci:iommu_fault",
+        ("arm-smmu",),
+        (
+            r"(?P<unit>arm-smmu\S* \S+): (?P<reason>event 0x\w+ received|Unhandled context fault.*"
+            r"|Blocked unknown Stream ID.*)"
+        ),
+        on_node,
+        joins=50,
     ),
     Pattern(
         "",
-        ("unknown header type 7f", "rev ff)", "config space inaccessible", "device inaccessible"),
-        (rf"{_DRIVER}.*?(?P<reason>unknown header type 7f.*|.*\(rev ff\).*|.*(?:config space|device) inaccessible.*)"),
+        (
+            "unknown header type 7f",
+            "rev ff)",
+            "config space inaccessible",
+            "device inaccessible",
+            "Refused to change power",
+        ),
+        (
+            rf"{_DRIVER}.*?(?P<reason>unknown header type 7f.*|.*\(rev ff\).*|.*(?:config space|device) inaccessible.*"
+            r"|Refused to change power state.*)"
+        ),
         on_pci,
         refine=lambda f: {**f, "code": "nvme:removed" if f["driver"] == "nvme" else "pci:config_unreadable"},
+    ),
+    Pattern(
+        "pci:bar_unassigned",
+        ("no space for [", "can't assign; no space"),
+        (
+            rf"\bpci (?P<pci>{BDF}): (?:BAR (?P<bar>\d+): no space for \[(?P<what>[^]]*)|BAR (?P<bar2>\d+) "
+            r"\[(?P<what2>[^]]*)\]: can't assign; no space)"
+        ),
+        on_node,
+        refine=lambda f: _refine_bar({**f, "bar": f.get("bar") or f["bar2"], "what": f.get("what") or f["what2"]}),
+        joins=20,
+    ),
+    Pattern(
+        "",
+        ("failed to assign", "no space for [", "can't assign; no space"),
+        r"(?:BAR \d+|bridge window|VF BAR \d+)(?: \[[^]]*\])?: (?:failed to assign|can't assign|no space for)",
+        on_node,
+        refine=lambda _: None,
+    ),
+    Pattern(
+        "pci:slot_narrow",
+        ("sufficient for optimal performance", "retraining failed", "non-functional downstream link"),
+        (
+            rf"{_DRIVER}(?P<reason>PCI-?E\w* bandwidth available for this (?:card|device) is not sufficient.*"
+            r"|broken device, retraining.*|retraining failed.*)"
+        ),
+        on_pci,
+        joins=5,
+    ),
+    Pattern(
+        "usb:not_enumerated",
+        ("error -71", "error -110", "error -62", "unable to enumerate USB", "not accepting address"),
+        (
+            r"\busb (?P<usb>[\w.-]+): (?P<reason>device descriptor read.*error -\d+|device not accepting address.*"
+            r"|unable to enumerate USB device|can't set config.*)"
+        ),
+        on_node,
+        joins=50,
     ),
     Pattern("usb:disconnect", ("USB disconnect",), r"\busb (?P<usb>[\w.-]+): USB disconnect", on_node),
 )
