@@ -195,6 +195,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("host_memory_correctable", "below_rate", lambda s, _: count_errors(s.events) < CORRECTED_ERRORS_PER_PAGE),
     ("host_chassis_fault", "several_supplies", lambda s, _: _supplies(s) > 1),
     ("host_chassis_fault", "fan_and_heat", lambda s, _: _is_fan_and_heat(s)),
+    ("host_resource_limit", "thin_pool", lambda s, _: any("thin" in e.fields.get("reason", "") for e in s.events)),
     ("host_kernel_panic", "back_up", lambda s, scene: bool(s.events) and _came_back(s, scene)),
     ("nic_link_down", "came_back", lambda s, scene: bool(s.events) and _came_back(s, scene)),
     ("nic_link_down", "peers_down", _is_one_of_many),

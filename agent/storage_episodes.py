@@ -12,9 +12,10 @@ from tools.entities import same_node
 from tools.types import Entity, Event
 
 MEDIA = frozenset({"block:medium_error", "scsi:sense_medium", "ata:media_error", "md:read_corrected"})
-USB_TROUBLE = frozenset({"usb:disconnect", "usb:reset", "usb:error", "usb:disk_timeout"})
+USB_TROUBLE = frozenset({"usb:disconnect", "usb:reset", "usb:error", "usb:disk_timeout", "usb:connect"})
 USB_SECONDS = 120.0
 """So near its drive's errors a USB device's reset or departure is theirs: SCSI waits 30 s a try, thrice (a guess)."""
+RETURN_SECONDS = 3.0
 _ON_USB = ("block:", "scsi:", "fs:", "disk:")
 # fmt: off
 SHARED_MODULES = frozenset({
@@ -61,10 +62,15 @@ def _is_on_usb(event: Event, usb: Sequence[Event]) -> bool:
     # Disks behind SATA, SAS and NVMe have other names, or lines of their own driver.
     if not event.code.startswith(_ON_USB) or not (event.entity.name.startswith("sd") or ":" in event.entity.name):
         return False
-    return any(
-        same_node(one.node, event.node) and abs(measure_distance(one, event).seconds or 0.0) <= USB_SECONDS
-        for one in usb
-    )
+    return any(same_node(one.node, event.node) and _is_its_own(one, event) for one in usb)
+
+
+def _is_its_own(usb: Event, event: Event) -> bool:
+    seconds = measure_distance(event, usb).seconds or 0.0
+    if usb.code == "usb:connect":
+        # A bridge that fell off the bus comes back at once under another name.
+        return event.code == "scsi:offline" and 0.0 <= seconds <= RETURN_SECONDS
+    return abs(seconds) <= USB_SECONDS
 
 
 def _is_on(event: Event, sticks: set[str]) -> bool:

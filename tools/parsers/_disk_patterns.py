@@ -117,8 +117,11 @@ _BLOCK = (
     ),
     Pattern(
         "scsi:offline",
-        ("DID_NO_CONNECT", "DID_BAD_TARGET"),
-        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?hostbyte=(?P<reason>DID_NO_CONNECT|DID_BAD_TARGET)",
+        ("DID_NO_CONNECT", "DID_BAD_TARGET", "Synchronize Cache("),
+        (
+            r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:hostbyte=(?P<reason>DID_NO_CONNECT|DID_BAD_TARGET)"
+            r"|(?P<reason2>Synchronize Cache\(\d+\) failed: Result: hostbyte=DID_ERROR))"
+        ),
         on_disk,
     ),
     Pattern(

@@ -11,6 +11,7 @@ import re
 from tools.parsers import _pool_patterns
 from tools.parsers._patterns import Fields, Pattern, on_node
 
+_STICKS = frozenset({"FAT-fs", "exFAT-fs", "NTFS-fs", "ntfs3"})
 _NO_TROUBLE = re.compile(
     r"(?i)errors=|error count since|(?:initial|last) error at time|orphan|recovery complete|mounted filesystem"
     r"|Can't find"
@@ -29,7 +30,7 @@ def _refine_ext(fields: Fields) -> Fields | None:
 
 def _mark_stick(fields: Fields) -> Fields | None:
     """FAT and its like are what sticks and cards carry; no node computes on one."""
-    return {**fields, "removable": "yes"} if fields.get("type", "") in ("FAT-fs", "exFAT-fs", "NTFS-fs") else fields
+    return {**fields, "removable": "yes"} if fields.get("type", "") in _STICKS else fields
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -126,34 +127,41 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "fs:error",
-        ("nconsistent node", "Magic Mismatch", "invalid blkaddr", "Stopped filesystem", "sanity check", "inconsistent"),
-        (
-            r"(?P<type>F2FS-fs) \((?P<device>[^)]+)\): (?P<reason>(?:[Ii]nconsistent|Magic Mismatch|.*invalid blkaddr"
-            r"|Stopped filesystem|.*sanity check).*)"
-        ),
-        on_node,
-        joins=3,
-    ),
-    Pattern(
-        "fs:error",
         (
             "SQUASHFS error",
             "FAT-fs (",
             "exFAT-fs (",
-            "F2FS-fs (",
-            "F2FS-fs: ",
             "NTFS-fs error",
+            "ntfs3(",
+            "ntfs3: ",
+            "EROFS",
+            "erofs",
+            "JFS: ",
+            "JFS:",
             "overlayfs: ",
             "GFS2: ",
             "OCFS2: ",
             "ReiserFS",
         ),
         (
-            r"(?P<type>SQUASHFS|FAT-fs|exFAT-fs|F2FS-fs|NTFS-fs|GFS2|OCFS2|ReiserFS)(?: error)? ?(?:\("
-            r"(?P<device>[^)]+)\))?:? ?(?P<reason>(?!.*not properly unmounted).*(?:error|corrupt|withdraw|inconsist).*)"
+            r"(?P<type>SQUASHFS|FAT-fs|exFAT-fs|NTFS-fs|ntfs3|GFS2|OCFS2|ReiserFS|EROFS|erofs|JFS)(?: error)? ?(?:\("
+            r"(?:device )?(?P<device>[^)]+)\))?:? ?(?P<reason>(?!.*not properly unmounted).*(?:error|corrupt|withdraw"
+            r"|inconsist|[Ff]ailed to (?:read|load|initialize)).*)"
         ),
         on_node,
         refine=_mark_stick,
+    ),
+    Pattern(
+        "fs:error",
+        ("F2FS-fs (", "F2FS-fs: "),
+        (
+            r"(?P<type>F2FS-fs):? ?\((?P<device>[^)]+)\)(?: ?:)? ?(?P<reason>(?!.*(?:inject|Magic Mismatch"
+            r"|Can't find valid))"
+            r".*(?:[Ii]nconsisten|[Ii]nvalid blkaddr|Stopped filesystem|sanity.check|[Ee]rror|[Cc]orrupt|[Ww]rong \w+_"
+            r"|Failed to (?:get|read|load|init|recover)|I/O error).*)"
+        ),
+        on_node,
+        joins=3,
     ),
     *_pool_patterns.PATTERNS,
 )

@@ -112,9 +112,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("(sct 0x",),
         (
-            r"\b(?P<device>nvme\d+(?:c\d+)?n\d+): (?P<command>[\w /]+)\(0x\w+\) @ LBA (?P<lba>\d+), (?P<blocks>\d+) "
-            r"blocks, "
-            r"(?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
+            r"\b(?P<device>nvme\d+(?:(?:c\d+)?n\d+)?): (?P<command>[\w /]+)\(0x\w+\)(?: @ LBA (?P<lba>\d+), "
+            r"(?P<blocks>\d+) blocks)?, (?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
         ),
         on_disk,
         refine=_refine_status,

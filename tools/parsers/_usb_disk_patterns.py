@@ -43,6 +43,12 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
+        "usb:connect",
+        ("USB device number", "USB device using"),
+        r"\busb (?P<usb>[\w.-]+): new (?:\S+ ){1,4}USB device",
+        on_node,
+    ),
+    Pattern(
         "mmc:error",
         (
             ": error -",

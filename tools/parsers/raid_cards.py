@@ -1,0 +1,133 @@
+"""Reads what the tools of RAID adapters print: storcli and perccli, MegaCli, ssacli and hpacucli, arcconf, omreport.
+
+Known: storcli and perccli 1.x and 7.x (`show all`), MegaCli 8.x (`-LDInfo`, `-PDList`), ssacli and hpacucli 8 to 6.x
+(`ctrl all show config`), arcconf 1 to 4 (`getconfig`), omreport 7 to 11 (`storage pdisk`, `vdisk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools.parsers._lazy import Lazy
+from tools.parsers._lines import clip_sample
+from tools.parsers._sheet import Sheet
+from tools.types import Document, Domain, Entity, Line, Parsed
+
+FORM = "raid_cards"
+DOMAIN: Domain = "disk"
+
+# storcli: '0/1   RAID5 Dgrd  RW     Yes …' and '252:3    11 Offln 0 3.637 TB SATA HDD …'
+_VOLUME = Lazy(
+    r"^\s*(?P<name>\d+/\d+|-)\s+(?P<level>RAID\d+\S*|Cache\S*)\s+(?P<state>Optl|Pdgd|Dgrd|OfLn|Rec|Cac1|HD|TRANS)\b"
+)
+_DRIVE = Lazy(
+    r"^\s*(?P<name>\d*: ?\d+)\s+(?P<did>\d+|-)\s+(?P<state>Onln|Offln|Failed|UBad|UBUnsp|Msng|Rbld|UGood"
+    r"|UGUnsp|DHS|GHS|JBOD|"
+    r"Cpybck|F|Conf)\s+\S"
+)
+# MegaCli, arcconf and omreport: 'Firmware state: Failed', 'State : Degraded'
+_NAME = Lazy(
+    r"^\s*(?:Virtual Drive: (?P<volume>\d+)|Slot Number: (?P<slot>\d+)|Logical [Dd]evice number"
+    r" (?P<logical>\d+)|Device #"
+    r"(?P<device>\d+)|ID\s+: (?P<id>[\d:]+)|Logical [Dd]rive [Nn]umber (?P<drive>\d+))"
+)
+_STATE = Lazy(r"^\s*(?P<key>State|Firmware state|Status of [Ll]ogical [Dd]evice|Status)\s*: ?(?P<value>.+?)\s*$")
+_COUNT = Lazy(
+    r"^\s*(?P<key>Media Error Count|Other Error Count|Predictive Failure Count|Shield Counter|S\.M\.A\.R\.T\. warnings|"
+    r"Medium errors?|Drive has flagged a S\.M\.A\.R\.T alert|Failure Predicted)\s*: ?(?P<value>\w+)"
+)
+# ssacli: 'logicaldrive 1 (1.8 TB, RAID 5, Interim Recovery Mode)', 'physicaldrive 1I:1:3 (port 1I:…, Failed)'
+_SSACLI = Lazy(r"^\s*(?P<kind>logicaldrive|physicaldrive|unassigned) ?(?P<name>[\w:]*) \((?P<text>.*)\)\s*$")
+_HEAD = Lazy(
+    r"^(?:Controller = \d|CLI Version|VD LIST|PD LIST|DRIVE INFO|TOPOLOGY|VIRTUAL DRIVES|Virtual Drives"
+    r"|Physical Drives|"
+    r"Adapter #?\d|Enclosure Device ID|Smart Array|HPE? Smart|Controllers found|Logical device information|"
+    r"Physical Device information|List of (?:Physical|Virtual) Disks|Exit Code|Number of Virtual (?:Drives|Disks)|"
+    r"EID:Slt|EID:Slot|DG/VD|DG Arr)"
+)
+_FIELD = Lazy(r"^\s*[A-Za-z][\w .,/()#&%-]{1,60}\s*[:=]\s?.*$|^[=\-+| ]{4,}$|^\s*\w+=\S.*$")
+_LOST = Lazy(
+    r"fail|offline|offln|missing|msng|removed|bad\b|interim recovery|degraded|dgrd|pdgd|ofln|critical|ubad|suboptimal"
+)
+_GOOD = Lazy(r"non-?critical|unconfigured\(good\)")
+
+
+def recognise(sample: Sequence[str]) -> float:
+    """Say how sure it is: a table's row, or the names and states of one of these tools."""
+    kept = clip_sample(sample)
+    if any(_VOLUME.match(text) or _DRIVE.match(text) or _SSACLI.match(text) for text in kept):
+        return 0.95
+    names, counts = (sum(bool(row.match(text)) for text in kept) for row in (_NAME, _COUNT))
+    states = sum(bool(_STATE.match(text)) for text in kept)
+    heads = sum(bool(_HEAD.match(text)) for text in kept)
+    is_list = (names and states) or (counts and (names or states or counts > 1)) or (heads and states)
+    return 0.93 if is_list and (heads or counts or any("Firmware state" in text for text in kept)) else 0.0
+
+
+def parse(document: Document) -> Parsed:
+    """Make an event of each volume and drive that is not as it should be."""
+    cards = _Cards(document)
+    return cards.sheet.read(cards.read_row, cards.read_field)
+
+
+class _Cards:
+    """State of reading: the drive or volume that the fields are of."""
+
+    def __init__(self, document: Document) -> None:
+        self.sheet = Sheet(document, DOMAIN)
+        self.name = ""
+
+    def read_row(self, line: Line) -> bool:
+        match = _VOLUME.match(line.text) or _DRIVE.match(line.text)
+        if match is not None:
+            if match["state"] not in (
+                "Optl",
+                "Onln",
+                "UGood",
+                "DHS",
+                "GHS",
+                "JBOD",
+                "Rbld",
+                "Rec",
+                "Cpybck",
+                "Conf",
+                "TRANS",
+            ):
+                self._lose(line, match["name"].replace(" ", ""), match["state"])
+            return True
+        match = _SSACLI.match(line.text)
+        if match is None:
+            return False
+        text = match["text"].lower()
+        if "predictive fail" in text:
+            self._add(line, match["name"], "smart:failing", "predictive failure")
+        elif _LOST.search(text):
+            self._lose(line, match["name"], text.rpartition(", ")[2])
+        return True
+
+    def read_field(self, line: Line) -> bool:
+        if (match := _NAME.match(line.text)) is not None:
+            self.name = next(group for group in match.groups() if group is not None)
+        elif (match := _COUNT.match(line.text)) is not None:
+            self._count(line, match["key"].lower(), match["value"])
+        elif (match := _STATE.match(line.text)) is not None:
+            if _LOST.search(match["value"]) and not _GOOD.search(match["value"]):
+                self._lose(line, self.name, match["value"])
+        else:
+            return bool(_HEAD.match(line.text) or _FIELD.match(line.text))
+        return True
+
+    def _count(self, line: Line, key: str, value: str) -> None:
+        if value.lower() in ("0", "no", "n/a", "none"):
+            return
+        if "media" in key or "medium" in key:
+            self._add(line, self.name, "disk:error_count", f"{key} {value}")
+        elif "other" not in key and "shield" not in key:
+            self._add(line, self.name, "smart:failing", f"{key} {value}")
+
+    def _lose(self, line: Line, name: str, state: str) -> None:
+        self._add(line, name, "md:degraded", state)
+
+    def _add(self, line: Line, name: str, code: str, reason: str) -> None:
+        entity = Entity("disk", self.sheet.node, name) if name and name != "-" else self.sheet.make_node()
+        self.sheet.add(line, entity, code, {"reason": reason})
