@@ -48,6 +48,9 @@ PATTERNS: tuple[Pattern, ...] = (
             "ontroller died",
             "pending commands remain",
             "host reset: FAILED",
+            "controller not ready after",
+            "reset recovery failed",
+            "board not ready, timed out",
         ),
         _ADAPTER
         + (
@@ -55,8 +58,15 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|died).*|[Aa]dapter reset.*|diag reset: FAILED|.*non-operational.*|attempting host reset.*|host reset: "
             r"FAILED"
             r"|.*BLINK LED.*|controller killed.*|(?:fusion |IOP |controller )?reset failed.*|.*SCSI hang.*"
-            r"|pending commands remain.*)"
+            r"|pending commands remain.*|controller not ready after.*|reset recovery failed.*|board not ready.*)"
         ),
+        on_node,
+        joins=3,
+    ),
+    Pattern(
+        "scsi:controller_fault",
+        ("ost adapter reset request", "ost adapter appears dead", "ost adapter abort request", "dapter kernel panic"),
+        r"(?P<reason>Host adapter (?:reset request.*|appears dead)|[Aa]dapter kernel panic.*)",
         on_node,
         joins=3,
     ),
@@ -100,10 +110,16 @@ PATTERNS: tuple[Pattern, ...] = (
             "attempting task abort",
             "resetting logical",
             "resetting physical",
+            "resetting scsi",
+            "LUN reset to complete",
             "resetting Direct-Access",
             "abort request",
         ),
-        _ADAPTER + r"(?P<reason>attempting task abort.*|resetting (?:logical|physical|Direct).*|.*abort request.*)",
+        _ADAPTER
+        + (
+            r"(?P<reason>attempting task abort.*|resetting (?:logical|physical|Direct|scsi).*"
+            r"|.*LUN reset to complete.*|.*abort request.*)"
+        ),
         on_node,
     ),
     # Storage networks
