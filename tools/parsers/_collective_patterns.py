@@ -88,9 +88,9 @@ _NCCL = (
         "nccl:timeout",
         ("ollective operation timeout",),
         (
-            r"(?:[Ww]atchdog c|C)aught collective operation timeout: WorkNCCL\((?:SeqNum="
+            r"(?:[Ww]atchdog c|C)aught collective operation timeout(?:: WorkNCCL\((?:SeqNum="
             r"(?P<seq>\d+), )?(?:OpType=(?P<op>\w+))?.*?(?:Timeout\(ms\)=(?P<timeout_ms>\d+))?\)(?: "
-            r"ran for (?P<ran_ms>\d+) milliseconds)?"
+            r"ran for (?P<ran_ms>\d+) milliseconds)?)?"
         ),
         on_job,
     ),

@@ -174,10 +174,11 @@ PATTERNS: tuple[Pattern, ...] = (
             "invalid device ordinal",
             "no kernel image is available",
             "system not yet initialized",
+            "system has unsupported display driver",
         ),
         (
-            r"(?P<error>No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error|all "
-            r"CUDA-capable "
+            r"(?P<error>system has unsupported display driver.*|No CUDA GPUs are available"
+            r"|no CUDA-capable device is detected|CUDA unknown error|all CUDA-capable "
             r"devices are busy or unavailable|invalid device ordinal|no kernel image is available.*|system not yet "
             r"initialized)"
         ),

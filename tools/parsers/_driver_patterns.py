@@ -91,8 +91,19 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "driver:load_failed",
-        ("could not insert 'nvidia", "insmod nvidia"),
-        r"could not insert '(?P<module>nvidia[\w-]*)': (?P<reason>.*)",
+        (
+            "could not insert 'nvidia",
+            "insmod nvidia",
+            "nable to load the kernel module 'nvidia",
+            "nable to build the NVIDIA",
+            "failed for nvidia",
+            "var/lib/dkms/nvidia",
+        ),
+        (
+            r"could not insert '(?P<module>nvidia[\w-]*)': (?P<reason>.*)"
+            r"|(?P<reason2>[Uu]nable to (?:load the kernel module 'nvidia|build the NVIDIA kernel module).*"
+            r"|dkms .*failed for nvidia.*|Consult /var/lib/dkms/nvidia\S* for more information.*)"
+        ),
         on_node,
         refine=_refine_load,
     ),
@@ -188,6 +199,22 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
+        "driver:platform_notice",
+        (
+            "PRH failed",
+            "pfmreqhndlr",
+            "PlatformRequestHandler",
+            "Power Source change event",
+            "falling back to PCIe virtual",
+        ),
+        (
+            r"NVRM: .*(?P<reason>PRH failed.*|pfmreqhndlr\w+: .*|PlatformRequestHandler.*"
+            r"|Failed to handle Power Source change event.*|Failed to enable MSI; falling back.*)"
+        ),
+        on_node,
+        joins=20,
+    ),
+    Pattern(
         "driver:assertion",
         ("nvCheckOkFailed", "nvCheckFailed", "Check failed: ", "bad register read"),
         r"NVRM: .*?(?P<assertion>Check failed: .*|Possible bad register read.*)",
@@ -228,12 +255,13 @@ PATTERNS: tuple[Pattern, ...] = (
         "driver:gsp_error",
         ("GSP", "kgsp"),
         (
-            rf"NVRM: .*?(?:(?P<pci>{BDF}).*?)?(?P<reason>GSP (?:RPC|RM control).*?(?:failed|timed?"
+            rf"NVRM: (?!.*_kgspLogXid).*?(?:(?P<pci>{BDF}).*?)?(?P<reason>GSP (?:RPC|RM control).*?(?:failed|timed?"
             rf" ?out)|rpc.*?timeout|_?kgsp\w+: .*(?i:fail|timed? ?out|unexpected|lockdown|crash|error).*"
             rf"|_kgspRpc\w+: .*|\*+ GSP Timeout \*+|GSP-CrashCat Report.*|GSP-?RM .*(?:crash|halted|heartbeat).*)"
         ),
         on_gpu,
         joins=30,
+        echoes=("xid:119", "xid:120"),
     ),
     *_vendor_patterns.PATTERNS,
 )

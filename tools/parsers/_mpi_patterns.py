@@ -85,9 +85,18 @@ _NETWORK = (
 _MPI = (
     Pattern(
         "network:timeout",
-        ("client socket has", "endezvous", "TCPStore", "c10d store", "gloo connect", "connectFullMesh"),
         (
-            r"(?P<reason>[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
+            "client socket has",
+            "failed to connect to ",
+            "endezvous",
+            "TCPStore",
+            "c10d store",
+            "gloo connect",
+            "connectFullMesh",
+        ),
+        (
+            r"(?P<reason>failed to connect to (?:all addresses|'?ipv[46]:).*"
+            r"|[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
             r"|RendezvousConnectionError.*"
             r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
         ),

@@ -91,8 +91,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "xid:{xid}",
         ("Xid (",),
         (
-            rf"\bXid \({PCI}(?: GPU-I:(?P<gpu_instance>\d+))?(?: GPU-CI:"
-            rf"(?P<compute_instance>\d+))?[^)]*\):? (?P<xid>\d+)\b(?:[,:] ?(?P<rest>.*))?"
+            rf"\bXid \((?:{PCI}(?: GPU-I:(?P<gpu_instance>\d+))?(?: GPU-CI:"
+            rf"(?P<compute_instance>\d+))?)?[^)]{{0,60}}\):? (?P<xid>\d+)\b(?:[,:] ?(?P<rest>.*))?"
         ),
         on_gpu,
         refine=_refine_xid,
@@ -101,7 +101,11 @@ PATTERNS: tuple[Pattern, ...] = (
     *_nvlink_patterns.SXID_PATTERNS,
     # The GPU itself
     Pattern(
-        "gpu:fallen_off_bus", ("fallen off the bus",), rf"(?:(?P<pci>{BDF})\S* .*?)?fallen off the bus", on_gpu, joins=3
+        "gpu:fallen_off_bus",
+        ("fallen off the bus", "fell off the bus"),
+        rf"(?:(?P<pci>{BDF})\S* .*?)?(?:fallen|fell) off the bus",
+        on_gpu,
+        joins=3,
     ),
     Pattern(
         "gpu:fallen_off_bus",
@@ -127,6 +131,16 @@ PATTERNS: tuple[Pattern, ...] = (
             rf"|config space) inaccessible)"
         ),
         on_gpu,
+    ),
+    Pattern(
+        "gpu:lost",
+        ("Check whether GPU is present on the bus", "GPU_ATTACHED_SANITY_CHECK failed"),
+        (
+            r"NVRM: (?:GPU(?P<gpu_number>\d+) )?.*(?P<reason>Failed GPU reg read ?: 0xf{8}.*"
+            r"|Check whether GPU is present on the bus|API_GPU_ATTACHED_SANITY_CHECK failed)"
+        ),
+        on_gpu,
+        joins=20,
     ),
     Pattern(
         "gpu:handle_failed",

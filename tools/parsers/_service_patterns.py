@@ -145,8 +145,17 @@ _SLURM = (
     ),
     Pattern(
         "job:cancelled",
-        ("srun: Job step aborted", "srun: Terminating job step", "srun: First task exited", "srun: launch/slurm"),
-        r"srun: (?:Job step aborted|Terminating job step|First task exited|launch/slurm: _step_signal)",
+        (
+            "srun: Job step aborted",
+            "srun: Terminating job step",
+            "srun: First task exited",
+            "srun: launch/slurm",
+            "has been revoked",
+        ),
+        (
+            r"salloc: .*has been revoked|srun: (?:Job step aborted|Terminating job step|First task exited"
+            r"|launch/slurm: _step_signal)"
+        ),
         on_job,
         refine=lambda _: None,  # what follows of an end that another line tells
     ),
@@ -203,6 +212,7 @@ _SLURM = (
             "rolog error",
             "rolog failed",
             "Prolog hung",
+            "rolog failure",
             "launch failed requeued",
             "low real_memory",
             "fatal: ",
@@ -214,7 +224,7 @@ _SLURM = (
         ),
         (
             r"(?P<reason>"
-            r"(?:[Ee]pi|[Pp])rolog (?:error|failed|hung).*|launch failed requeued.*|has low "
+            r"(?:[Ee]pi|[Pp])rolog (?:error|failed|failure|hung).*|launch failed requeued.*|has low "
             r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|Unable to "
             r"register.*|[Uu]nable to contact slurm controller.*|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*"
             r"|slurm\w* error: "
