@@ -1,13 +1,14 @@
-"""What processors, limits and the kernel core print to the kernel log.
+"""What processors and the kernel core print to the kernel log; limits and clocks are in `_limit_patterns`.
 
-Known: Linux 3.10 (RHEL 7) to 6.14: hung tasks, lock-ups, RCU stalls,
-panics, oopses, segmentation faults; limits of files, processes and space.
+Known: Linux 2.6.16 (as in the first HPC logs) to 6.14 on x86, Arm and POWER: hung tasks, lock-ups, RCU stalls, panics,
+oopses, kernel warnings, segmentation faults, heat.
 """
 
 from __future__ import annotations
 
 import re
 
+from tools.parsers import _limit_patterns
 from tools.parsers._patterns import Pattern, on_node
 
 _PROCESSORS = (
@@ -46,7 +47,10 @@ _PROCESSORS = (
     Pattern(
         "cpu:soft_lockup",
         ("soft lockup",),
-        (r"soft lockup - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s!(?: \[(?P<process>.+?):" r"(?P<pid>\d+)\])?"),
+        (
+            r"soft lockup - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s!(?: \[(?P<process>.+?):(?P<pid>\d+)\])?"
+            r"|soft lockup detected on CPU#(?P<cpu2>\d+)"
+        ),
         on_node,
     ),
     Pattern(
@@ -56,30 +60,46 @@ _PROCESSORS = (
         on_node,
         constants={"kind": "workqueue"},
     ),
-    Pattern("cpu:hard_lockup", ("hard LOCKUP", "hard lockup"), r"(?i:hard lockup) on cpu (?P<cpu>\d+)", on_node),
+    Pattern(
+        "cpu:hard_lockup",
+        ("ard LOCKUP", "hard lockup", "detected LOCKUP"),
+        (
+            r"(?i:hard lockup) on cpu (?P<cpu>\d+)|CPU (?P<cpu2>\d+) (?:self-)?(?:detected )?[Hh]ard LOCKUP.*"
+            r"|NMI [Ww]atchdog detected LOCKUP on CPU ?(?P<cpu3>\d+)"
+        ),
+        on_node,
+        joins=3,
+    ),
     Pattern(
         "cpu:rcu_stall",
-        ("stall on CPU", "stalls on CPU", "detected stall", "detected expedited stall", "kthread starved"),
+        (
+            "stall on CPU",
+            "stalls on CPU",
+            "detected stall",
+            "detected expedited stall",
+            "kthread starved",
+            "stalls on tasks",
+        ),
         (
             r"(?P<flavour>rcu\w*)(?::)?.*?(?P<reason>(?:self-)?detected (?:expedited )?stalls? on "
-            r"CPUs?\S*|kthread (?:timer wakeup didn't happen|starved) for \d+ jiffies)"
+            r"(?:CPUs?\S*|tasks)|kthread (?:timer wakeup didn't happen|starved) for \d+ jiffies)"
         ),
         on_node,
         joins=3,
     ),
     Pattern(
         "cpu:thermal",
-        ("temperature above threshold", "ritical temperature reached", "PROCHOT"),
+        ("emperature above threshold", "ritical temperature reached", "PROCHOT", "in modulated clock mode"),
         (
-            r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) temperature(?:/speed)? above "
-            r"threshold.*|[Cc]ritical temperature reached.*|PROCHOT.*)"
+            r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:(?:Core|Package) t|T)emperature(?:/speed)? above "
+            r"threshold.*|Running in modulated clock mode|[Cc]ritical temperature reached.*|PROCHOT.*)"
         ),
         on_node,
     ),
     Pattern(
         "cpu:thermal_normal",
-        ("temperature/speed normal", "temperature normal"),
-        r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:Core|Package) temperature(?:/speed)? normal)",
+        ("emperature/speed normal", "temperature normal"),
+        r"(?:CPU(?P<cpu>\d+): )?(?P<reason>(?:(?:Core|Package) t|T)emperature(?:/speed)? normal)",
         on_node,
     ),
     Pattern(
@@ -105,17 +125,37 @@ _PROCESSORS = (
             "BUG: scheduling while atomic",
             "stack segment: ",
             "recursive fault but reboot",
+            "double fault: ",
+            "Bad page map",
+            "stack guard page was hit",
+            "PANIC: ",
+            "Internal error: Oops",
+            "Kernel stack is corrupted",
+            "Kernel access of bad area",
         ),
         (
             r"(?P<reason>BUG: (?:unable to handle|kernel NULL) .*|kernel BUG at .*|Oops: .*|Unable to handle kernel .*"
-            r"|general protection fault(?=[,:]).*?(?:\[#\d+\]|0000|canonical).*|BUG: Bad page state.*|"
-            r"(?:divide error|invalid opcode|stack segment): \d+ .*|list_(?:del|add) corruption.*"
+            r"|general protection fault(?=[,:]).*?(?:\[#\d+\]|0000|canonical).*|BUG: Bad page (?:state|map).*"
+            r"|BUG: stack guard page was hit.*|PANIC: double fault.*|Internal error: Oops.*|"
+            r"Kernel stack is corrupted in.*|"
+            r"(?:divide error|invalid opcode|stack segment|double fault): \d+ .*|list_(?:del|add) corruption.*"
             r"|BUG: scheduling while atomic.*|Fixing recursive fault but reboot is needed.*)"
         ),
         on_node,
         joins=12,
     ),
     Pattern("kernel:oops", ("RIP: ",), r"RIP: 00\w+:(?P<function>[A-Za-z_]\w+)\+", on_node, joins=30, attaches=True),
+    Pattern(
+        "kernel:warning",
+        ("WARNING: CPU: ", "WARNING: at ", "sleeping function called", "Bad rss-counter", "possible circular locking"),
+        (
+            r"(?P<reason>WARNING: (?:CPU: \d+ PID: \d+ )?at (?!net/sched/sch_generic)\S+.*"
+            r"|BUG: sleeping function called.*"
+            r"|BUG: Bad rss-counter.*|WARNING: possible circular locking.*)"
+        ),
+        on_node,
+        joins=30,
+    ),
     Pattern(
         "kernel:boot",
         ("Linux version ", "-- Reboot --", "-- Boot "),
@@ -130,57 +170,6 @@ _PROCESSORS = (
             r"protection(?: fault)?|trap (?!int3)\w+ ?\w*):? ip:?\s?\w+ sp:?\s?\w+ error:?\s?(?P<error>\w+)"
             r"(?: in (?P<library>[^\[]+)\[)?"
         ),
-        on_node,
-    ),
-)
-
-_LIMITS = (
-    Pattern(
-        "limit:file_max",
-        ("file-max limit", "Too many open files", "too many open files"),
-        r"(?P<reason>file-max limit (?P<limit>\d+) reached|[Tt]oo many open files(?: in system)?)",
-        on_node,
-    ),
-    Pattern(
-        "limit:processes",
-        (
-            "fork rejected by pids",
-            "fork: Resource temporarily",
-            "fork: Cannot allocate",
-            "fork: retry",
-            "pids.max",
-            "unable to fork",
-            "Resource temporarily unavailable",
-        ),
-        (
-            r"(?P<reason>fork rejected by pids controller)(?: in (?P<cgroup>\S+))?|(?P<reason2>(?:fork"
-            r"|pthread_create|clone)\S*:? .*(?:Resource temporarily unavailable|Cannot allocate memory"
-            r"|retry))|(?P<reason3>unable to fork.*)"
-        ),
-        on_node,
-    ),
-    Pattern(
-        "limit:disk_space",
-        ("No space left on device", "ENOSPC", "Disk quota exceeded", "no space left on device"),
-        r"(?P<reason>[Nn]o space left on device|\bENOSPC\b|Disk quota exceeded)",
-        on_node,
-    ),
-    Pattern(
-        "limit:disk_space",
-        ("failed to extend /dev/shm",),
-        r"failed to extend (?P<path>/dev/shm/\S+) to (?P<bytes>\d+) bytes",
-        on_node,
-    ),
-    Pattern(
-        "limit:network_table",
-        ("table full, dropping packet", "neighbor table overflow", "neighbour: arp_cache"),
-        r"(?P<reason>nf_conntrack: .*table full, dropping packet|\w+: neighbor table overflow)",
-        on_node,
-    ),
-    Pattern(
-        "limit:memory_lock",
-        ("RLIMIT_MEMLOCK", "memlock"),
-        r"(?P<reason>(?i:memlock).*(?:too low|too small|limit|limited))",
         on_node,
     ),
 )
@@ -212,24 +201,9 @@ _MORE = (
         on_node,
         joins=6,
     ),
-    Pattern(
-        "limit:shared_memory",
-        ("out of shared memory", "unable to open shared memory object", "of shared memory"),
-        r"(?P<reason>.*workers? (?:are|is) out of shared memory.*|unable to (?:open|mmap|resize) .*shared memory.*)",
-        on_node,
-    ),
-    Pattern(
-        "clock:wrong",
-        ("System clock wrong by", "time reset", "Rewound credential", "xpired credential", "lock skew", "clock offset"),
-        (
-            r"(?P<reason>System clock wrong by (?P<seconds>-?[\d.]+) seconds.*|time reset (?P<seconds2>[+-][\d.]+) s"
-            r"|(?:Rewound|Expired) credential.*|[Cc]lock skew (?:detected|too).*)"
-        ),
-        on_node,
-    ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_PROCESSORS, *_LIMITS, *_MORE)
+PATTERNS: tuple[Pattern, ...] = (*_PROCESSORS, *_limit_patterns.PATTERNS, *_MORE)
 
 STACK_LINE = re.compile(
     r"^\s*(?:Call Trace:|Call trace:|</?(?:TASK|IRQ|NMI|EOE|#\w+)>|Modules linked in:"

@@ -1,38 +1,18 @@
-"""What memory and its checkers print: EDAC, machine checks, GHES/CPER, rasdaemon, mcelog, the OOM killer.
+"""What the lack of memory looks like: the kernel's killer, systemd-oomd, earlyoom, failed allocations.
 
-Known: Linux 3.10 (RHEL 7) to 6.14, mcelog 1xx to 2xx, rasdaemon 0.6 to 0.8.
+Known: Linux 2.6.32 (RHEL 6) to 6.14, systemd 247 to 256, earlyoom 1.x, Slurm, LSF. The errors of memory itself are in
+`_machine_check_patterns`, which come first.
 """
 
 from __future__ import annotations
 
 import re
 
+from tools.parsers import _machine_check_patterns
 from tools.parsers._patterns import Fields, Pattern, on_job, on_node
 
-_UC_BIT = 61
 _JOB_IN_CGROUP = re.compile(r"\bjob_?(?P<job>\d+)\b")
 _POD_IN_CGROUP = re.compile(r"\bpod(?P<pod>[0-9a-f_-]{32,36})\b")
-
-
-def _refine_machine_check(fields: Fields) -> Fields | None:
-    # Bit 61 (UC) of the bank status tells an uncorrected error (Intel SDM volume 3B, 15.3.2.2; AMD APM volume 2).
-    status = int(fields.get("status", "0"), 16)
-    uncorrected = bool(status >> _UC_BIT & 1) or bool(fields.get("exception"))
-    return {**fields, "code": "mce:uncorrected" if uncorrected else "mce:corrected"}
-
-
-def _refine_ghes(fields: Fields) -> Fields | None:
-    severity = fields["severity"]
-    if severity == "info":
-        return None
-    return {**fields, "code": "mce:corrected" if severity == "corrected" else "mce:uncorrected"}
-
-
-def _refine_edac(fields: Fields) -> Fields | None:
-    return {
-        **fields,
-        "code": "edac:uncorrected" if fields["kind"].startswith(("UE", "Uncorr", "Fatal")) else "edac:corrected",
-    }
 
 
 def _refine_kill(fields: Fields) -> Fields | None:
@@ -43,106 +23,7 @@ def _refine_kill(fields: Fields) -> Fields | None:
     return fields
 
 
-PATTERNS: tuple[Pattern, ...] = (
-    Pattern(
-        "",
-        ("EDAC",),
-        (
-            r"EDAC (?:[\w-]+ )?(?P<controller>MC\d+): (?:(?P<errors>\d+) )?(?P<kind>CE|UE)\b(?: "
-            r"(?P<what>.*?error))?(?: on (?P<dimm>[^(]+?))?(?: \(.*| ?$|, .*| page.*| ERROR_ADDRESS.*| on .*)"
-        ),
-        on_node,
-        refine=_refine_edac,
-    ),
-    Pattern(
-        "",
-        ("EDAC",),
-        (
-            r"EDAC (?P<controller>\w+): .*?(?P<kind>CE|UE|Uncorrected|Corrected|Fatal)\b(?: error)? "
-            r".*?(?P<what>row \d+.*|memory.*)"
-        ),
-        on_node,
-        refine=_refine_edac,
-    ),
-    Pattern(
-        "",
-        ("mc_event:",),
-        r"mc_event: (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
-        on_node,
-        refine=_refine_edac,
-    ),
-    Pattern(
-        "",
-        ("Machine Check", "Machine check:"),
-        (
-            r"CPU ?(?P<cpu>\d+): Machine [Cc]heck(?P<exception> Exception)?:\s+\w+ Bank "
-            r"(?P<bank>\d+): (?P<status>[0-9a-fA-F]{8,16})"
-        ),
-        on_node,
-        refine=_refine_machine_check,
-    ),
-    Pattern(
-        "mce:uncorrected",
-        (
-            "Memory failure:",
-            "ncorrected hardware memory error",
-            "due to hardware memory corruption",
-            "ncorrected, software",
-            "eferred error, no action",
-        ),
-        (
-            r"Memory failure: (?P<page>0x[0-9a-f]+): (?P<reason>.*)|(?P<reason2>Uncorrected hardware "
-            r"memory error.*|Uncorrected, software.*|Deferred error.*|[Kk]illing \S+ due to hardware "
-            r"memory corruption)"
-        ),
-        on_node,
-    ),
-    Pattern(
-        "test:injected",
-        ("machine check poll CPU", "riggering MCE exception"),
-        r"(?P<reason>Starting machine check poll CPU (?P<cpu>\d+)|Triggering MCE exception on CPU (?P<cpu2>\d+))",
-        on_node,
-    ),
-    Pattern(
-        "mce:corrected",
-        ("orrected error, no action required", "Machine check events logged"),
-        r"(?P<reason>\bCorrected error, no action required|Machine check events logged)",
-        on_node,
-        joins=10,
-        echoes=("cpu:thermal", "cpu:thermal_normal", "test:injected"),
-    ),
-    Pattern(
-        "mce:uncorrected",
-        ("machine check interrupt", "atal machine check", "achine check error"),
-        r"^(?!Kernel panic).*?(?P<reason>(?:[Ff]atal )?machine check (?:interrupt|error)?)",
-        on_node,
-    ),
-    Pattern(
-        "",
-        ("event severity:",),
-        (r"\[Hardware Error\]: +(?:\[?\w* ?)?event severity: (?P<severity>corrected|recoverable" r"|fatal|info)"),
-        on_node,
-        refine=_refine_ghes,
-    ),
-    Pattern(
-        "mce:",
-        ("section_type:",),
-        r"\[Hardware Error\]: +section_type: (?P<section>.*)",
-        on_node,
-        joins=8,
-        attaches=True,
-    ),
-    Pattern(
-        "mce:",
-        ("error_type:", "DIMM location:", "physical_address:"),
-        (
-            r"\[Hardware Error\]: +(?:error_type: \d+, (?P<error_type>.*)|(?:DIMM location: )"
-            r"(?P<dimm>.*)|physical_address: (?P<address>\S+))"
-        ),
-        on_node,
-        joins=20,
-        attaches=True,
-    ),
+_OOM: tuple[Pattern, ...] = (
     Pattern(
         "oom:kill",
         ("oom-kill:constraint=",),
@@ -189,9 +70,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("due to memory pressure", "earlyoom"),
+        ("due to memory", "earlyoom"),
         (
-            r"systemd-oomd\S*: Killed (?P<cgroup>\S+) due to memory pressure|earlyoom\S*: .*sending "
+            r"systemd-oomd\S*: Killed (?P<cgroup>\S+) due to memory (?:pressure|used)|earlyoom\S*: .*sending "
             r"SIG\w+ to process (?P<pid>\d+).*?\"(?P<process>[^\"]+)\""
         ),
         on_node,
@@ -201,70 +82,6 @@ PATTERNS: tuple[Pattern, ...] = (
         "oom:alloc_failure",
         ("page allocation failure",),
         r"(?P<process>\S+): page allocation failure.*?order:(?P<order>\d+)",
-        on_node,
-    ),
-    Pattern(
-        "",
-        ("_STATUS[",),
-        r"\[Hardware Error\]: .*?MC(?P<bank>\d+)_STATUS\[(?P<flags>[^\]]*)\]: (?P<status>0x[0-9a-fA-F]+)",
-        on_node,
-        refine=lambda f: _refine_machine_check({**f, "status": f["status"].removeprefix("0x")}),
-        joins=6,
-    ),
-    Pattern(
-        "mce:",
-        ("Error (node", "Ext. Error Code", "DRAM ECC error", "cache level:"),
-        r"\[Hardware Error\]: (?P<error_type>MC\d+ Error.*|.*Ext\. Error Code.*|.*DRAM ECC error.*|cache level:.*)",
-        on_node,
-        joins=12,
-        attaches=True,
-    ),
-    Pattern(
-        "",
-        ("MCGSTATUS", "mcgstatus"),
-        r"STATUS (?P<status>[0-9a-fA-F]{8,16}) MCGSTATUS|status= ?(?P<status2>[0-9a-fA-F]{8,16}).*mcgstatus",
-        on_node,
-        refine=lambda f: _refine_machine_check({**f, "status": f.get("status") or f.get("status2", "0")}),
-        joins=3,
-    ),
-    Pattern(
-        "",
-        ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "fflin"),
-        (
-            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed "
-            r"threshold.*"
-            r"|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w* (?:pfn|page):? ?(?P<page>0x\w+).*)"
-        ),
-        on_node,
-        refine=lambda f: {**f, "code": "mce:uncorrected" if f.get("kind") == "Uncorrected" else "mce:corrected"},
-        joins=6,
-    ),
-    Pattern(
-        "edac:uncorrected",
-        (
-            "emory device status is critical",
-            "ulti-bit",
-            "ultibit",
-            "ncorrectable ECC",
-            "ncorrectable memory",
-            "emory failure",
-        ),
-        (
-            r"(?P<reason>[Mm]emory device status is critical.*|[Mm]ulti-?bit (?:ECC|memory).*|[Uu]ncorrectable (?:ECC"
-            r"|memory)"
-            r"(?! error encountered| error \(DBE\)).*)"
-        ),
-        on_node,
-        refine=lambda f: None if "NVRM" in f["reason"] or "GPU" in f["reason"] else f,
-    ),
-    Pattern(
-        "edac:corrected",
-        ("emory device status is non-critical", "ingle-bit ECC", "orrectable memory error", "orrectable ECC"),
-        (
-            r"(?P<reason>[Mm]emory device status is non-critical.*|(?<!\w)[Ss]ingle-bit ECC.*"
-            r"|(?<![Uu]n)(?<!\w)[Cc]orrectable "
-            r"(?:memory|ECC) error.*)"
-        ),
         on_node,
     ),
     Pattern(
@@ -284,4 +101,26 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?P<reason>possible memory allocation deadlock.*|TCP: out of memory.*)",
         on_node,
     ),
+    Pattern(
+        "oom:kill",
+        ("oom_reaper: reaped", "no killable process", "Out of memory and no"),
+        (
+            r"oom_reaper: reaped process (?P<pid>\d+) \((?P<process>[^)]*)\)"
+            r"|(?P<reason>(?:Out of memory and|out of memory,?) no killable process.*)"
+        ),
+        on_node,
+        joins=400,
+    ),
+    Pattern(
+        "oom:alloc_failure",
+        ("vmalloc", "page allocation stalls", "Unable to allocate memory on node"),
+        (
+            r"(?P<reason>vmalloc: allocation failure.*|.*vmalloc error: size \d+.*|.*page allocation stalls for \d+ms.*"
+            r"|SLUB: Unable to allocate memory on node.*)"
+        ),
+        on_node,
+        joins=20,
+    ),
 )
+
+PATTERNS: tuple[Pattern, ...] = (*_machine_check_patterns.PATTERNS, *_OOM)

@@ -19,6 +19,11 @@ def _refine_aer(fields: Fields) -> Fields | None:
     return {**fields, "severity": kind, "code": _AER_CODES[kind]}
 
 
+def _refine_known(_: Fields) -> Fields | None:
+    # Such a line has words of alarm and tells of none: it is read here, so that nobody counts them.
+    return None
+
+
 def _refine_bar(fields: Fields) -> Fields | None:
     # Only BARs 0 to 5 are a device's own; 6 is its ROM, 7 to 12 those of functions nobody asked for, above are bridges.
     number, what = int(fields["bar"]), fields.get("what", "")
@@ -51,11 +56,19 @@ _PCI = (
         ("error received: ", "error message received from", "error received from"),
         (
             rf"(?:{_DRIVER})?AER: (?P<multiple>Multiple )?(?P<severity>Uncorrect(?:ed|able) "
-            rf"\([\w-]+\)|Correct(?:ed|able)) error (?:message )?received(?: from|:) (?:id=)?(?P<reporter>\S+)"
+            rf"\([\w-]+\)) error (?:message )?received(?: from|:) (?:id=)?(?P<reporter>\S+)"
         ),
         on_pci,
         refine=_refine_aer,
         joins=3,
+    ),
+    # Its own lines follow it; alone it tells no more than that a link has repaired something.
+    Pattern(
+        "",
+        ("orrected error received", "orrected error message received", "orrectable error message received"),
+        r"AER: (?:Multiple )?Correct(?:ed|able) error (?:message )?received",
+        on_node,
+        refine=_refine_known,
     ),
     Pattern(
         "pci:aer_fatal",
@@ -315,7 +328,7 @@ _PCI = (
         ("failed to assign", "no space for [", "can't assign; no space"),
         r"(?:BAR \d+|bridge window|VF BAR \d+)(?: \[[^]]*\])?: (?:failed to assign|can't assign|no space for)",
         on_node,
-        refine=lambda _: None,
+        refine=_refine_known,
     ),
     Pattern(
         "pci:slot_narrow",

@@ -172,6 +172,15 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
+        "ras:not_responding",
+        ("not responding", "not-responding", "power/control problem", "ec_node_", "ec_heartbeat_", "heartbeat fault"),
+        (
+            r"^(?:node|action|state\w*|boot\w*) [\w.]+: (?P<reason>not[ -]responding|power/control problem)\s*$"
+            r"|(?P<reason2>\bec_(?:node_failed|node_unavailable|heartbeat_stop)\b.*|node heartbeat fault.*)"
+        ),
+        on_node,
+    ),
+    Pattern(
         "ras:unavailable",
         ("is in the unavailable state",),
         r"(?P<reason>Component \S+ is in the unavailable state.*)",
