@@ -13,7 +13,6 @@ _ERRNO: dict[str, str] = {
     "12": "job:no_memory",
     "24": "limit:file_max",
     "28": "limit:disk_space",
-    "30": "job:read_only",
     "107": "job:stale_file",
     "108": "job:stale_file",
     "116": "job:stale_file",

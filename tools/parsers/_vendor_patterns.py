@@ -18,6 +18,13 @@ PATTERNS: tuple[Pattern, ...] = (
         on_gpu,
     ),
     Pattern(
+        "gpu:ras_corrected",
+        (" 0 uncorrectable hardware", " 0 correctable hardware"),
+        rf"{_AMD}.*\b0 (?:new )?(?:un)?correctable hardware errors",
+        on_gpu,
+        refine=lambda _: None,  # a count of nothing
+    ),
+    Pattern(
         "gpu:ras_uncorrected",
         ("ncorrectable hardware errors detected", "ncorrectable error", "oison "),
         (
