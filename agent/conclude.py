@@ -189,7 +189,12 @@ def _build_claim(draft: DraftClaim) -> Claim:
 
 def _clean(text: str, limit: int) -> str:
     # A quotation comes back with the bracket that the fence made harmless; people read what the log says.
-    return " ".join(neutralise(text.replace(HARMLESS_BRACKET, "<")).split())[:limit]
+    words = " ".join(neutralise(text.replace(HARMLESS_BRACKET, "<")).split())
+    if len(words) <= limit:
+        return words
+    kept = words[:limit].rpartition(" ")[0] or words[:limit]
+    # A quotation that is cut open is closed: its words still stand in the evidence, and a reader sees its end.
+    return kept + ('" …' if kept.count('"') % 2 else " …")
 
 
 def _strict(properties: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=50, description="Model steps of one investigation; the last concludes.")
     ] = 8
     investigation_seconds: Annotated[float, Field(gt=0, description="Longest investigation of one case.")] = 180.0
+    model_total_seconds: Annotated[
+        float, Field(gt=0, description="Longest that all questions to the model in one triage may take together.")
+    ] = 240.0
     embedding: Annotated[
         str,
         Field(

@@ -191,8 +191,11 @@ def _quotable(row: Row) -> bool:
 
 
 def _cut(row: Row) -> str:
+    """What of a row is quoted: its first words, without who wrote them and when where it is long."""
     text = row.text.partition("…")[0].partition('"')[0].strip()
-    return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS].rpartition(" ")[0]
+    if len(text) > QUOTED_CHARACTERS:
+        text = re.sub(r"^.{0,80}?\bkernel: (?:\[[\d. ]+\] )?", "", text)
+    return text if len(text) <= QUOTED_CHARACTERS else text[:QUOTED_CHARACTERS].rpartition(" ")[0].strip()
 
 
 def _cite(row: Row) -> str:

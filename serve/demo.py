@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from agent.settings import Settings, load_settings
 from agent.types import TriageReport
 from serve.render import render_step
 from serve.terminal import note, print_people
-from serve.triage import print_report, triage_request
+from serve.triage import print_opinions, print_report, triage_request
 from serve.types import Request
 from tools.errors import DaytwoError, OperatorError
 from tools.shell import expect_success, install_hint, run_command
@@ -31,6 +31,20 @@ NEXT_COMMANDS = (
 )
 
 
+@dataclass
+class Audience:
+    """Sees what the rules say, and keeps the audits of what a model did after that."""
+
+    settings: Settings
+    rules: TriageReport | None = None
+    runs: list[Run] = field(default_factory=list)
+
+    def show(self, report: TriageReport, kept: bool) -> None:
+        """Show what the rules say."""
+        self.rules = report
+        print_report(report, self.settings, kept=kept)
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """One act.
@@ -38,17 +52,15 @@ class Act:
     Attributes:
         command: What a person would type.
         shown: One line that says what was just shown.
-        play: Does it, and hands the audits of investigations to its second argument.
+        play: Does it before an audience.
         holds: Whether the report holds what `shown` says.
-        full: So many verdicts in full.
     """
 
     title: str
     command: str
     shown: str
-    play: Callable[[Settings, Callable[[Run], None]], TriageReport]
+    play: Callable[[Settings, Audience], TriageReport]
     holds: Callable[[TriageReport], bool]
-    full: int = 4
 
 
 def run_demo() -> int:
@@ -77,29 +89,34 @@ def run_demo() -> int:
 def _play(act: Act, settings: Settings) -> bool:
     started = perf_counter()
     print_people(Text(), Text(f"━━ {act.title} ━━", "bold blue"), Text(f"$ {act.command}", "bold cyan"), Text())
-    runs: list[Run] = []
-    report = act.play(settings, runs.append)
-    print_report(report, settings, full=act.full)
-    if runs:
-        print_people(Text(), Text("What the model did", "bold"), *[render_step(asdict(step)) for step in runs[0].steps])
+    audience = Audience(settings)
+    report = act.play(settings, audience)
+    print_opinions(audience.rules or report, report)
+    if audience.runs:
+        steps = [render_step(asdict(step)) for step in audience.runs[0].steps]
+        print_people(Text(), Text("What the model did", "bold"), *steps)
     print_people(Text(), Text.assemble(("Shown: ", "bold"), f"{act.shown} ({perf_counter() - started:.1f} s)"), Text())
     return act.holds(report)
 
 
-def _triage_host(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
-    return triage_request(Request(host=True, store=False), settings, datetime.now(UTC), record=record)
+def _triage_host(settings: Settings, audience: Audience) -> TriageReport:
+    return triage_request(
+        Request(host=True, store=False), settings, datetime.now(UTC), record=audience.runs.append, show=audience.show
+    )
 
 
-def _triage_folder(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
-    return triage_request(Request((EVIDENCE,), store=False), settings, datetime.now(UTC), record=record)
+def _triage_folder(settings: Settings, audience: Audience) -> TriageReport:
+    return triage_request(
+        Request((EVIDENCE,), store=False), settings, datetime.now(UTC), record=audience.runs.append, show=audience.show
+    )
 
 
-def _triage_with_model(settings: Settings, record: Callable[[Run], None]) -> TriageReport:
+def _triage_with_model(settings: Settings, audience: Audience) -> TriageReport:
     from evals.scripted import ScriptedServer
 
     with ScriptedServer("demo") as server:
         request = Request((EVIDENCE,), model=server.spec, store=False)
-        return triage_request(request, settings, datetime.now(UTC), record=record)
+        return triage_request(request, settings, datetime.now(UTC), record=audience.runs.append, show=audience.show)
 
 
 def _has_bad_night(report: TriageReport) -> bool:
@@ -136,7 +153,6 @@ ACTS = (
         "a model called tools and concluded; code looked its claims up and threw out the one that it made up.",
         _triage_with_model,
         _has_model,
-        full=1,
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -140,6 +141,11 @@ def read_entity(spelling: str) -> Entity:
         OperatorError: It is none of these.
     """
     text = spelling.strip()
+    if re.search(r"(^|:)\?(/|$)", text):
+        raise OperatorError(
+            f"'{spelling}' names no host, and of evidence without one nothing is remembered.",
+            fix="dmesg | daytwo triage - --node NAME",
+        )
     entity = parse_entity(text) if ":" in text else Entity("node", node=text) if spell_host(text) else None
     if entity is None or "/" in entity.node:
         raise OperatorError(

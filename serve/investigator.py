@@ -1,11 +1,13 @@
-"""The model in the seat: wiring of the investigation, imported only where an endpoint is named."""
+"""The model in the seat: wiring of the investigation, imported only where an endpoint is named and answers."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from agent.backend import Budget, parse_endpoint
+from agent.backend import Budget
 from agent.backends.openai import OpenAIBackend
 from agent.graph import investigate
 from agent.policy import SitePolicy
@@ -17,37 +19,80 @@ from agent.types import Case, Verdict
 from rag.errors import RagError
 from rag.library import Library
 from serve.library import open_library
+from serve.model import STOPPED, Progress
 from serve.terminal import note
 from tools.evidence import EvidenceBook
+from tools.harmless import neutralise
 from tools.tool import ToolContext
 from tools.types import Facts
 
+FAILED_BEFORE = "not asked: the model had failed before in this triage"
+OUT_OF_TIME = "not asked: the time for questions to a model was used up (DAYTWO_MODEL_TOTAL_SECONDS)"
+
+
+@dataclass
+class Patience:
+    """How long one triage waits for its model in all, and why it waits no more."""
+
+    seconds: float
+    gone: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_seconds(self) -> float:
+        """What is left of it."""
+        return self.seconds - (time.monotonic() - self.started)
+
+    def find_end(self) -> str:
+        """Say why the model is asked no more; empty where it may be."""
+        return self.gone or (OUT_OF_TIME if self.left_seconds <= 0 else "")
+
 
 def build_model_investigator(
-    spec: str, facts: Facts, settings: Settings, now: datetime, *, record: Callable[[Run], None] | None
+    endpoint: tuple[str, str],
+    facts: Facts,
+    settings: Settings,
+    now: datetime,
+    *,
+    record: Callable[[Run], None] | None,
+    silent: Callable[[str], Investigator],
+    progress: Progress,
 ) -> Investigator:
     """Build what looks at a case that rules leave open.
 
+    An endpoint that failed on one case is not asked about the next one, and Ctrl-C ends the questions, not the triage.
+
     Args:
-        spec: URL#NAME of an OpenAI-compatible endpoint.
+        endpoint: Base URL and name of the model.
         facts: What the model's tools may read.
         settings: Key, time-outs and limits.
         now: Time of the verdicts.
         record: Called with the audit of each investigation.
-
-    Raises:
-        OperatorError: The spec is no URL#NAME.
+        silent: Gives the rules' verdict with the reason why no model was heard.
+        progress: Tells whom the model looks at, for as long as it does.
     """
-    url, name = parse_endpoint(spec)
+    url, name = endpoint
     key = settings.model_key.get_secret_value() if settings.model_key else None
     backend = OpenAIBackend(url, name, key, settings.model_timeout_seconds)
-    budget = Budget(steps=settings.max_steps, seconds=settings.investigation_seconds)
-    terms = Terms(SitePolicy(scheduler=settings.scheduler), budget, now)
+    site = SitePolicy(scheduler=settings.scheduler)
     library = _open_library(settings)
+    patience = Patience(settings.model_total_seconds)
 
     def look(case: Case, book: EvidenceBook) -> Verdict:
-        context = ToolContext(facts, book)
-        return investigate(case, context, library=library, backend=backend, terms=terms, record=record)
+        if end := patience.find_end():
+            return silent(end)(case, book)
+        seconds = min(settings.investigation_seconds, patience.left_seconds)
+        terms = Terms(site, Budget(steps=settings.max_steps, seconds=seconds), now)
+        try:
+            with progress(neutralise(str(case.primary.entity))):
+                context = ToolContext(facts, book)
+                verdict = investigate(case, context, library=library, backend=backend, terms=terms, record=record)
+        except KeyboardInterrupt:
+            patience.gone = STOPPED
+            note(f"daytwo: {STOPPED}; the rules' verdict stands")
+            return silent(STOPPED)(case, book)
+        patience.gone = FAILED_BEFORE if backend.failure else ""
+        return verdict
 
     return look
 

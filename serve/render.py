@@ -31,6 +31,8 @@ MAX_ARGUMENTS = 90
 THRESHOLD = "threshold_"
 MAX_EXCERPT_LINES = 10
 MAX_REASON = 200
+BRIEF_READ = 4
+BRIEF_UNREAD = 8
 COVERAGE_COLOUR = {"read": "green", "partial": "yellow", "missing": "red", "not_applicable": "dim"}
 UNREAD_ORDER = ("missing", "partial", "read", "not_applicable")
 URGENCY_WORDS = {
@@ -67,7 +69,7 @@ def render_verdict(verdict: Verdict, *, excerpt: Excerpt | None = None) -> Group
     grid.add_column(overflow="fold")
     for label, body in _sections(verdict, excerpt):
         grid.add_row(label, body)
-    return Group(_head(verdict), Padding(Text(verdict.summary), (0, 0, 0, 2)), Padding(grid, (0, 0, 0, 2)))
+    return Group(render_head(verdict), Padding(Text(verdict.summary), (0, 0, 0, 2)), Padding(grid, (0, 0, 0, 2)))
 
 
 def render_lines(verdicts: Sequence[Verdict]) -> Table:
@@ -84,8 +86,13 @@ def render_lines(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def render_coverage(rows: Sequence[CoverageRow]) -> Group:
-    """Render what was read, in a line, and what was not, with the reason and what to type."""
+def render_coverage(rows: Sequence[CoverageRow], *, brief: bool = False) -> Group:
+    """Render what was read, in a line, and what was not, with the reason and what to type.
+
+    Args:
+        rows: All of them.
+        brief: Name only the first of what was read, and of what was not.
+    """
     read = [row for row in rows if row.status == "read" and not row.fix]
     # What was read and still needs a hand is what is open from before.
     others = sorted((row for row in rows if row not in read), key=lambda row: UNREAD_ORDER.index(row.status))
@@ -94,13 +101,19 @@ def render_coverage(rows: Sequence[CoverageRow]) -> Group:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     if read:
-        grid.add_row(Text("read", COVERAGE_COLOUR["read"]), Text(), Text(", ".join(_spell_row(row) for row in read)))
-    for row in others:
-        why = Text.assemble((row.entity, "bold"), f": {_cut(row.reason, MAX_REASON)}" if row.reason else "")
+        names = [_spell_row(row) for row in read]
+        if brief and len(names) > BRIEF_READ:
+            names = [*names[:BRIEF_READ], f"and {len(names) - BRIEF_READ} more"]
+        grid.add_row(Text("read", COVERAGE_COLOUR["read"]), Text(), Text(", ".join(names)))
+    shown = others[:BRIEF_UNREAD] if brief else others
+    for row in shown:
+        why = Text.assemble((row.entity, "bold"), f": {cut_words(row.reason, MAX_REASON)}" if row.reason else "")
         if row.fix:
             why.append("\n→ ", "dim").append(row.fix, "cyan")
         word = "open" if row.status == "read" else row.status.replace("_", " ")
         grid.add_row(Text(word, COVERAGE_COLOUR["partial" if word == "open" else row.status]), Text(row.domain), why)
+    if len(shown) < len(others):
+        grid.add_row(Text(), Text(), Text(f"and {len(others) - len(shown)} more: --full", "dim"))
     unread = sum(row.status in ("missing", "partial") for row in rows)
     said = f"{unread} of {len(rows)} not read in full" if unread else "all was read"
     return Group(Text.assemble(("Coverage", "bold"), (f"  {said}", "dim")), Padding(grid, (0, 0, 0, 2)))
@@ -116,7 +129,7 @@ def render_step(step: Mapping[str, Any]) -> Text:
     given = (
         {key: value for key, value in asked.items() if value not in ("", [], None)} if isinstance(asked, dict) else {}
     )
-    arguments = _cut(json.dumps(given), MAX_ARGUMENTS) if given else ""
+    arguments = cut_words(json.dumps(given), MAX_ARGUMENTS) if given else ""
     return Text.assemble(
         f"  {step['kind']:9}", (name, "bold"), (f" {arguments}  {step['seconds'] * 1e3:.0f} ms", "dim")
     )
@@ -126,11 +139,28 @@ def _spell_row(row: CoverageRow) -> str:
     return f"{row.entity} ({row.domain})"
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[:length].rstrip() + " …"
+def cut_words(text: str, length: int) -> str:
+    """Cut a text behind a word; a quotation that is cut open is closed."""
+    if len(text) <= length:
+        return text
+    kept = (text[: length + 1].rpartition(" ")[0] or text[:length]).rstrip(" ,;:(")
+    return kept + (' …"' if kept.count('"') % 2 else " …")
 
 
-def _head(verdict: Verdict) -> Text:
+def strike_said(condition: str | None, said: list[str]) -> str:
+    """What of a condition was not said at an earlier step; notes it as said.
+
+    Args:
+        condition: Of one step of a plan.
+        said: What the steps before it said.
+    """
+    parts = [part for part in (condition or "").split(", and ") if part and part not in said]
+    said += parts
+    return ", and ".join(parts)
+
+
+def render_head(verdict: Verdict) -> Text:
+    """Write the first line: how grave, what, where, how sure."""
     colour = _colour(verdict)
     return Text.assemble(
         (f"{_mark(verdict)} {_word(verdict)}", colour),
@@ -144,7 +174,7 @@ def _head(verdict: Verdict) -> Text:
 
 
 def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, RenderableType]]:
-    yield "do", _do(verdict)
+    yield "do", render_do(verdict)
     if verdict.plan:
         yield "plan", _plan(verdict)
     if verdict.evidence:
@@ -154,7 +184,7 @@ def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, 
     if verdict.affected:
         yield "affected", Text(", ".join(f"{item.entity} ({item.role})" for item in verdict.affected))
     if verdict.model or not all(claim.verified for claim in verdict.claims):
-        yield "claims", Group(*[_claim(claim) for claim in verdict.claims])
+        yield "claims", Group(*[render_claim(claim) for claim in verdict.claims])
     if verdict.alternatives:
         yield (
             "or else",
@@ -166,7 +196,8 @@ def _sections(verdict: Verdict, excerpt: Excerpt | None) -> Iterator[tuple[str, 
     yield "case", Text(verdict.case_id)
 
 
-def _do(verdict: Verdict) -> Text:
+def render_do(verdict: Verdict) -> Text:
+    """Write what to do, and when."""
     text = Text.assemble((_action(verdict), "bold"))
     if verdict.action != "none":
         text.append(f" · {URGENCY_WORDS[verdict.urgency]}")
@@ -179,10 +210,11 @@ def _plan(verdict: Verdict) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right")
     grid.add_column(overflow="fold")
+    said: list[str] = []
     for step in verdict.plan:
         text = Text.assemble((step.action, "bold"), f" {step.target}")
-        if step.precondition:
-            text.append(f" — {step.precondition}", "yellow")
+        if condition := strike_said(step.precondition, said):
+            text.append(f" — {condition}", "yellow")
         if step.command:
             text.append(f"\n$ {step.command}", "cyan")
         grid.add_row(Text(str(step.step)), text)
@@ -195,9 +227,7 @@ def _evidence(rows: Sequence[EvidenceRow]) -> RenderableType:
     grid.add_column(overflow="fold")
     told: dict[str, float | str] = {}
     for row in rows[:MAX_EVIDENCE]:
-        # Columns of a table are squeezed: the words stay, the paper does not.
-        quote = _cut(re.sub(r" {3,}", "  ", row.quote), MAX_QUOTE)
-        text = Text.assemble((row.source, "underline"), "\n", (f"“{quote}”", "green"))
+        text = Text.assemble((row.source, "underline"), "\n", (render_quote(row, MAX_QUOTE), "green"))
         if row.values and row.values != told:
             text.append(f"\n{_spell_values(row.values)}", "dim")
             told = row.values
@@ -205,6 +235,12 @@ def _evidence(rows: Sequence[EvidenceRow]) -> RenderableType:
     if len(rows) > MAX_EVIDENCE:
         grid.add_row("", Text(f"and {len(rows) - MAX_EVIDENCE} more: --json shows them all", "dim"))
     return grid
+
+
+def render_quote(row: EvidenceRow, length: int) -> str:
+    """Write the quote of a piece of evidence; columns of a table are squeezed: the words stay, the paper does not."""
+    quote = re.sub(r" {3,}", "  ", row.quote)
+    return f"“{cut_words(quote, length)}”"
 
 
 def _spell_values(values: Mapping[str, float | str]) -> str:
@@ -234,13 +270,14 @@ def _consequence(item: Consequence) -> Text:
     return text
 
 
-def _claim(claim: Claim) -> Text:
+def render_claim(claim: Claim) -> Text:
+    """Write a claim with its evidence; one that does not hold is struck out, with the reason."""
     handles = f" ({', '.join(claim.evidence)})" if claim.evidence else ""
     if claim.verified:
-        return Text.assemble(("✓ ", "green"), _cut(claim.text, MAX_CLAIM), (handles, "dim"))
+        return Text.assemble(("✓ ", "green"), cut_words(claim.text, MAX_CLAIM), (handles, "dim"))
     return Text.assemble(
         ("✗ ", "bold red"),
-        (_cut(claim.text, MAX_CLAIM), "strike red"),
+        (cut_words(claim.text, MAX_CLAIM), "strike red"),
         (handles, "dim"),
         (f" — thrown out: {claim.rejected_because or 'not found in its evidence'}", "red"),
     )
@@ -272,13 +309,21 @@ def unwrap(markdown: str) -> list[str]:
     return lines
 
 
-def _decided(verdict: Verdict) -> Text:
-    text = Text(f"by {verdict.decided_by}")
+def render_model(verdict: Verdict) -> Text:
+    """Write which model was asked, and what that cost; nothing where none was."""
+    parts = []
     if verdict.model:
-        text.append(f", {verdict.model.name} ({verdict.model.endpoint_kind})")
+        parts.append(f"{verdict.model.name} ({verdict.model.endpoint_kind})")
     if verdict.usage:
         usage = verdict.usage
-        text.append(f", {usage.calls} calls, {usage.tokens_in}+{usage.tokens_out} tokens, {usage.seconds:.1f} s")
+        parts.append(f"{usage.calls} calls, {usage.tokens_in}+{usage.tokens_out} tokens, {usage.seconds:.1f} s")
+    return Text(", ".join(parts))
+
+
+def _decided(verdict: Verdict) -> Text:
+    text = Text(f"by {verdict.decided_by}")
+    if verdict.model or verdict.usage:
+        text.append(", ").append(render_model(verdict))
     if verdict.reason:
         text.append(f"\n{verdict.reason}", "yellow")
     return text

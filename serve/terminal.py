@@ -30,7 +30,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 def print_people(*parts: RenderableType) -> None:
     """Print for people: colours and wrapped lines on a terminal, plain unwrapped text off it."""
-    print_by(lambda console: console.print(*parts, sep="\n"))
+    print_by(lambda console: console.print(*parts, sep="\n", crop=False))
 
 
 def print_by(draw: Callable[[Console], object]) -> None:
@@ -53,7 +53,7 @@ def render_plain(*parts: RenderableType, width: int = PLAIN_WIDTH) -> str:
         *parts: What to render, one after the other.
         width: Columns to wrap at.
     """
-    return draw_plain(lambda console: console.print(*parts, sep="\n"), width=width)
+    return draw_plain(lambda console: console.print(*parts, sep="\n", crop=False), width=width)
 
 
 def draw_plain(draw: Callable[[Console], object], *, width: int = PLAIN_WIDTH) -> str:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.history import NO_PAST, Past, Record
+from agent.backend import parse_endpoint
+from agent.history import NO_PAST, Past, Record, spell_host
 from agent.policy import SitePolicy
 from agent.remember import Boot, find_hosts
 from agent.run import Run
 from agent.settings import Settings, load_settings
-from agent.triage import Investigator, Memory, build_unread_facts, exit_code, triage
+from agent.triage import Memory, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
+from serve.model import open_investigator
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
 from tools.harmless import redact_url
-from tools.types import Facts, Inventory, Source, merge_facts
+from tools.types import Coverage, Facts, Inventory, Source, merge_facts
 
 if TYPE_CHECKING:
     from agent.store.store import Store
@@ -33,33 +37,53 @@ FULL_VERDICTS = 4
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def run_triage(request: Request, *, as_json: bool) -> int:
-    """Triage and print.
+def run_triage(request: Request, *, as_json: bool, full: bool = False) -> int:
+    """Triage and print; with a model in the seat, people see what the rules say before the model is asked.
+
+    Args:
+        request: What was asked for.
+        as_json: One document in place of pages.
+        full: All that there is on each verdict, in place of one screen.
 
     Returns:
         The exit code: 1 if something is wrong, else 2 if something could not be read, else 0.
 
     Raises:
-        DaytwoError: Nothing could be read at all. With `as_json` this is a document of its own instead.
+        DaytwoError: Nothing could be read at all. With `as_json` a file that is there and tells nothing is a document
+            of its own instead.
     """
     settings = load_settings()
     now = datetime.now(UTC)
+    if not as_json:
+        return _run_for_people(request, settings, now, full=full)
     try:
         report = triage_request(request, settings, now)
-    except (EvidenceNotFound, EvidenceUnreadable) as error:
-        if not as_json:
-            raise
+    except EvidenceUnreadable as error:
         names = [str(path) for path in request.paths or (STANDARD_INPUT,)]
         report = triage(build_unread_facts(names, error), site=_build_site(settings), now=now)
-    if as_json:
-        print_text(report.model_dump_json(by_alias=True, indent=2))
-    else:
-        print_report(report, settings)
+    print_text(report.model_dump_json(by_alias=True, indent=2))
+    return exit_code(report)
+
+
+def _run_for_people(request: Request, settings: Settings, now: datetime, *, full: bool) -> int:
+    shown: list[TriageReport] = []
+
+    def show(report: TriageReport, kept: bool) -> None:
+        shown.append(report)
+        print_report(report, settings, kept=kept, full=FULL_VERDICTS if full else 0)
+
+    report = triage_request(request, settings, now, show=show)
+    print_opinions(shown[0], report)
     return exit_code(report)
 
 
 def triage_request(
-    request: Request, settings: Settings, now: datetime, *, record: Callable[[Run], None] | None = None
+    request: Request,
+    settings: Settings,
+    now: datetime,
+    *,
+    record: Callable[[Run], None] | None = None,
+    show: Callable[[TriageReport, bool], None] | None = None,
 ) -> TriageReport:
     """Read what the request names, triage it, and keep the verdicts where they are to be kept.
 
@@ -68,16 +92,28 @@ def triage_request(
         settings: Of this installation.
         now: Time of the verdicts.
         record: Called with the audit of each investigation, beside the store.
+        show: Called once with what the rules say, before a model is asked, and with whether it is being kept.
     """
+    spec = request.model or settings.model
+    endpoint = parse_endpoint(spec) if spec else None
     runs: list[Run] = []
     records: list[Record] = []
+    site = _build_site(settings)
     facts = read_facts(request, settings, now)
-    investigator = build_investigator(request, facts, settings, now, record=runs.append)
     with (_open_store(settings) if request.store else None) or nullcontext() as store:
         memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
-        report = triage(facts, site=_build_site(settings), now=now, investigator=investigator, memory=memory)
+        if endpoint is None or show is not None:
+            report = triage(facts, site=site, now=now, memory=memory)
+        if endpoint is not None:
+            if show is not None:
+                show(report, store is not None)
+            records.clear()
+            investigator = open_investigator(endpoint, facts, settings, now, record=runs.append)
+            report = triage(facts, site=site, now=now, investigator=investigator, memory=memory)
         if store is not None:
             keep(store, report, facts, Kept(request, settings, runs, records))
+        if endpoint is None and show is not None:
+            show(report, store is not None)
     if record is not None:
         for run in runs:
             record(run)
@@ -89,18 +125,43 @@ def _build_site(settings: Settings) -> SitePolicy:
 
 
 def read_facts(request: Request, settings: Settings, now: datetime) -> Facts:
-    """Read all sources that the request names.
+    """Read all sources that the request names; a path that is not there stands in the coverage, beside others.
 
     Raises:
-        OperatorError: It names none.
+        OperatorError: It names none, or a name of a host that is none.
+        EvidenceNotFound: No path that it names is there.
     """
-    sources = build_sources(request, settings, now)
+    if request.node and not spell_host(request.node):
+        raise OperatorError(f"--node {request.node!r} names no single machine.", fix=f"--node {os.uname().nodename}")
+    there, gone = _split_paths(request.paths)
+    sources = build_sources(replace(request, paths=there), settings, now)
     if not sources:
         raise OperatorError(
             "There is nothing to triage: neither a path nor --host was given.",
             fix="daytwo triage --host, daytwo triage /var/log/kern.log, or dmesg | daytwo triage -",
         )
-    return merge_facts(source.read_facts() for source in sources)
+    facts = merge_facts([*(source.read_facts() for source in sources), Facts(coverage=gone)])
+    return facts + Facts(coverage=_tell_nameless(request, facts))
+
+
+def _split_paths(paths: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Coverage, ...]]:
+    there = tuple(path for path in paths if path == STANDARD_INPUT or path.exists() or path.is_symlink())
+    gone = [path for path in paths if path not in there]
+    if gone and not there:
+        raise EvidenceNotFound(f"There is no {gone[0]}.", fix=f"ls -l {gone[0].parent}")
+    return there, tuple(Coverage(str(p), "input", "missing", f"There is no {p}.", f"ls -l {p.parent}") for p in gone)
+
+
+def _tell_nameless(request: Request, facts: Facts) -> tuple[Coverage, ...]:
+    """Say how to name the host where no line does; standard input is most often of this very machine."""
+    if not request.paths or request.host or request.node or find_hosts(facts):
+        return ()
+    is_piped = STANDARD_INPUT in request.paths
+    named = "standard input" if is_piped else str(request.paths[0])
+    spelled = " ".join(shlex.quote(str(path)) for path in request.paths)
+    here = f"{spell_host(os.uname().nodename) or 'NAME'}, if it is of this machine" if is_piped else "NAME"
+    reason = "no line names its host: commands say NODE, and nothing is remembered of it"
+    return (Coverage(named, "input", "not_applicable", reason, f"daytwo triage {spelled} --node {here}"),)
 
 
 def build_sources(request: Request, settings: Settings, now: datetime) -> list[Source]:
@@ -113,7 +174,7 @@ def build_sources(request: Request, settings: Settings, now: datetime) -> list[S
 
         sources.append(
             HostSource(
-                node=settings.node,
+                node=request.node or settings.node,
                 gpu_timeout_seconds=settings.gpu_timeout_seconds,
                 iostat_seconds=settings.iostat_seconds,
                 inventory=inventory,
@@ -131,23 +192,11 @@ def build_sources(request: Request, settings: Settings, now: datetime) -> list[S
                 stdin=sys.stdin.buffer if STANDARD_INPUT in request.paths else None,
                 max_bytes=settings.max_input_bytes,
                 inventory=inventory,
-                node=settings.node,
+                node=request.node,
                 since=since,
             )
         )
     return sources
-
-
-def build_investigator(
-    request: Request, facts: Facts, settings: Settings, now: datetime, *, record: Callable[[Run], None]
-) -> Investigator | None:
-    """Put a model in the seat; None, and none of its libraries imported, where none is named."""
-    spec = request.model or settings.model
-    if not spec:
-        return None
-    from serve.investigator import build_model_investigator
-
-    return build_model_investigator(spec, facts, settings, now, record=record)
 
 
 def parse_since(text: str, now: datetime) -> float | None:
@@ -223,19 +272,38 @@ def keep(store: Store, report: TriageReport, facts: Facts, kept: Kept) -> None:
         note(f"daytwo: the verdicts were not kept. {error}")
 
 
-def print_report(report: TriageReport, settings: Settings, *, full: int = FULL_VERDICTS) -> None:
-    """Print a report for people, with the sections of the runbooks that it points at.
+def print_report(report: TriageReport, settings: Settings, *, kept: bool = True, full: int = 0) -> None:
+    """Print a report for people.
 
     Args:
         report: What was found.
         settings: Where the runbooks are.
-        full: So many verdicts in full, the others in a line each.
+        kept: Whether `daytwo explain` can show it again.
+        full: So many verdicts in full, with the sections of their runbooks; 0 for one screen.
     """
+    if not full:
+        from serve.page import render_pages
+
+        print_people(render_pages(report, kept=kept))
+        return
     from serve.library import read_excerpts
     from serve.render import render_report
 
     references = [verdict.runbook for verdict in report.verdicts[:full] if verdict.runbook]
     print_people(render_report(report, excerpt=read_excerpts(references, settings).get, full=full))
+
+
+def print_opinions(rules: TriageReport, report: TriageReport) -> None:
+    """Print what a model added to what the rules said; nothing where none was asked."""
+    if rules is report:
+        return
+    from rich.text import Text
+
+    from serve.page import render_opinions
+
+    opinions = render_opinions(rules, report)
+    if opinions is not None:
+        print_people(Text(), opinions)
 
 
 def _read_inventory(settings: Settings) -> tuple[Inventory, ...]:

@@ -16,6 +16,7 @@ class Request:
         model: URL#NAME; empty means what the settings say.
         since: Leave out what is older; empty means nothing is left out.
         store: Keep the verdicts.
+        node: Host of the evidence that names none.
         origin: What the audit names in place of the paths.
     """
 
@@ -24,4 +25,5 @@ class Request:
     model: str = ""
     since: str = ""
     store: bool = True
+    node: str = ""
     origin: tuple[str, ...] = ()

@@ -45,6 +45,8 @@ class OpenAIBackend:
         self._name = name
         self._timeout_seconds = timeout_seconds
         self._schema_works = True
+        self.failure: ModelError | None = None
+        """What the endpoint did wrong last; it may do so again."""
         self._client = openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, timeout=timeout_seconds)
 
     @property
@@ -83,6 +85,15 @@ class OpenAIBackend:
         return self._ask(messages, {}, deadline - time.monotonic())
 
     def _ask(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
+        try:
+            return self._try(messages, extra, seconds)
+        except _SchemaRefusedError:
+            raise
+        except ModelError as error:
+            self.failure = error
+            raise
+
+    def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
         deadline = time.monotonic() + min(seconds, self._timeout_seconds)
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -65,12 +65,15 @@ def test_a_bad_night(run):
     assert result.returncode == 1
     assert text.startswith("✖ CRITICAL  gpu_off_bus  gpu:gpu-017/3 (0000:4e:00.0)  confirmed")
     assert "reboot_node · now · then inspect_hardware" in text
-    assert "+ collective_hang x3 on job:4711" in text
+    assert "collective_hang x3 on job:4711" in text
     assert "GPU has fallen off the bus" in text
     assert "io_noisy_neighbor" in text
     assert "tenant-b-etl" in text
-    assert "1. Collect evidence" in text, "the section of the runbook"
     assert "\x1b" not in text
+    assert "1. Collect evidence" not in text
+    full = run("triage", BAD_NIGHT, "--full").stdout.decode()
+    assert "1. Collect evidence" in full, "the section of the runbook"
+    assert "+ collective_hang x3 on job:4711" in full
 
 
 def test_a_bad_night_as_one_document(run):
@@ -184,6 +187,28 @@ def test_a_store_that_cannot_be_used_costs_a_note_not_the_verdict(run, tmp_path)
     assert "the verdicts were not kept" in tells(result)
 
 
+NAMELESS = LOST.partition("kernel: ")[2]
+
+
+def test_evidence_without_a_host_is_named_by_the_person(run):
+    """dmesg tells no host: what to type is said, and with it the history is kept."""
+    blind = run("triage", "-", stdin=NAMELESS.encode())
+    here = os.uname().nodename.partition(".")[0]
+    assert blind.returncode == 1
+    assert f"daytwo triage - --node {here}, if it is of this machine" in blind.stdout.decode()
+    nobody = run("history", "gpu:?/0000:4e:00.0")
+    assert nobody.returncode == 2
+    assert "--node NAME" in tells(nobody)
+    named = run("triage", "-", "--node", "n7", stdin=NAMELESS.encode()).stdout.decode()
+    assert "gpu:n7/0000:4e:00.0" in named
+    assert "NodeName=n7" in named
+    assert "no line names its host" not in named
+    assert "gpu_off_bus" in run("history", "gpu:n7/0000:4e:00.0").stdout.decode()
+    wrong = run("triage", "-", "--node", "localhost", stdin=NAMELESS.encode())
+    assert wrong.returncode == 2
+    assert "--node 'localhost' names no single machine" in tells(wrong)
+
+
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 CUT_SMI = (BAD_NIGHT / "gpu-017" / "nvidia-smi.txt").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -275,7 +300,30 @@ def test_no_such_file(run, tmp_path):
     assert "nowhere" in tells(result)
     document = run("triage", tmp_path / "nowhere", "--json")
     assert document.returncode == 2
-    assert read_report(document).verdicts[0].status == "unknown"
+    assert document.stdout == b"", "a path that was typed wrong is no verdict"
+    told = json.loads(document.stderr)
+    assert told == {
+        "schema": "daytwo.error/1",
+        "error": f"There is no {tmp_path / 'nowhere'}.",
+        "next": f"ls -l {tmp_path}",
+    }
+
+
+def test_a_path_that_is_missing_beside_others_is_a_gap(run, tmp_path):
+    path = tmp_path / "kern.log"
+    path.write_text(QUIET, encoding="utf-8")
+    result = run("triage", path, tmp_path / "nowhere", "--json")
+    report = read_report(result)
+    assert result.returncode == 2
+    assert report.verdicts[0].status == "unknown", "what was asked for is missing, so nothing is healthy"
+    rows = {row.entity: row for row in report.coverage}
+    assert rows[str(tmp_path / "nowhere")].status == "missing"
+    assert rows[str(tmp_path / "nowhere")].fix == f"ls -l {tmp_path}"
+    assert rows["kern.log"].status == "read"
+    path.write_text(QUIET + LOST, encoding="utf-8")
+    ill = run("triage", path, tmp_path / "nowhere", "--json")
+    assert ill.returncode == 1
+    assert read_report(ill).verdicts[0].fault == "gpu_off_bus"
 
 
 def test_a_folder_without_evidence(run, tmp_path):

@@ -1,0 +1,107 @@
+"""Who may be asked beside the rules: opened late, refused at once where nothing answers, never waited for too long."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from agent.policy import SitePolicy
+from agent.run import Run
+from agent.settings import Settings
+from agent.triage import Investigator
+from agent.types import Case, Opinion, Verdict
+from agent.verdicts import build_verdict
+from serve.terminal import is_terminal, note
+from tools.errors import ModelError
+from tools.evidence import EvidenceBook
+from tools.types import Facts
+
+CONNECT_SECONDS = 3.0
+"""A machine of the same house takes a connection within milliseconds (a guess)."""
+PORTS = {"http": 80, "https": 443}
+STOPPED = "the model was stopped by Ctrl-C before it had answered"
+Progress = Callable[[str], AbstractContextManager[None]]
+
+
+def open_investigator(
+    endpoint: tuple[str, str], facts: Facts, settings: Settings, now: datetime, *, record: Callable[[Run], None]
+) -> Investigator:
+    """Put a model in the seat; where nothing listens it says so at once, and none of its libraries is imported."""
+    url, name = endpoint
+    silent = build_silent_investigator(facts, settings, now)
+    try:
+        reach_endpoint(url)
+        from serve.investigator import build_model_investigator
+    except ModelError as error:
+        return silent(str(error))
+    except KeyboardInterrupt:
+        note(f"daytwo: {STOPPED}")
+        return silent(STOPPED)
+    progress = build_progress(name, settings)
+    return build_model_investigator(endpoint, facts, settings, now, record=record, silent=silent, progress=progress)
+
+
+def build_silent_investigator(facts: Facts, settings: Settings, now: datetime) -> Callable[[str], Investigator]:
+    """Build what gives the rules' verdict, with the reason why no model was heard."""
+    site = SitePolicy(scheduler=settings.scheduler)
+
+    def say(why: str) -> Investigator:
+        opinion = Opinion(fault="unknown", summary="", rejected=why)
+
+        def look(case: Case, book: EvidenceBook) -> Verdict:
+            return build_verdict(case, book, facts=facts, site=site, now=now, opinion=opinion)
+
+        return look
+
+    return say
+
+
+def reach_endpoint(url: str) -> None:
+    """Open a connection and close it again, unless a proxy stands between.
+
+    Raises:
+        ModelError: The connection was refused, or the name is not known.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host, proxies = parts.hostname or "", getproxies()
+    if (proxies.get(parts.scheme) or proxies.get("all")) and not proxy_bypass(host):
+        return
+    try:
+        socket.create_connection((host, parts.port or PORTS[parts.scheme]), CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelError(f"Nothing answers at {url} ({why.lower()}).", fix=f"curl {url}/models") from None
+
+
+def build_progress(name: str, settings: Settings) -> Progress:
+    """Build what tells, on standard error, whom the model is asked about, and how long that may take."""
+    limits = (
+        f"at most {settings.model_timeout_seconds:.0f} s an answer and {settings.model_total_seconds:.0f} s in all; "
+        "Ctrl-C keeps the rules' verdict"
+    )
+    told: list[str] = []
+
+    @contextmanager
+    def show(subject: str) -> Iterator[None]:
+        if not is_terminal(sys.stderr):
+            yield
+            return
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        if not told:
+            note(f"daytwo: asking {name}: {limits}")
+        told.append(subject)
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            bar.add_task(f"the model looks at {subject}", total=None)
+            yield
+
+    return show
