@@ -17,7 +17,7 @@ _NO_TROUBLE = re.compile(
     r"|Can't find"
 )
 """What mount says of old errors and of options: the counters stay until the next check of the file system."""
-_NO_SPACE = re.compile(r"error (?:-?28|ENOSPC)\b|[Nn]o space|may run out of space")
+_NO_SPACE = re.compile(r"error (?:-?28|ENOSPC)\b|[Nn]o space(?! for directory)|may run out of space")
 """ENOSPC: a full file system, not a broken one."""
 
 
@@ -119,7 +119,8 @@ PATTERNS: tuple[Pattern, ...] = (
         ("EXT4-fs warning", "EXT3-fs warning", "ext4_end_bio", "Delayed block allocation failed", "Data will be lost"),
         (
             r"(?P<type>EXT\d-fs) (?:warning )?\((?:device )?(?P<device>[\w.-]+)\): (?:\w+:\d+: )?(?P<reason>I/O error.*"
-            r"|Delayed block allocation failed.*|This should not happen.*|failed to convert.*|.*comm \S+: error -\d+.*)"
+            r"|Delayed block allocation failed.*|This should not happen.*|failed to convert.*|.*comm \S+: error -\d+.*"
+            r"|.*(?:error (?:-?\d+ )?reading|directory (?:leaf )?block|checksum|corrupt|missing EOCD|[Ii]nvalid).*)"
         ),
         on_node,
         refine=_refine_ext,
@@ -162,6 +163,15 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         joins=3,
+    ),
+    Pattern(
+        "limit:disk_space",
+        ("garbage collect required amount of images", "freed only", "reclaim ephemeral-storage"),
+        (
+            r"(?P<reason>[Ff]ailed to garbage collect required amount of images.*|attempting to reclaim "
+            r"ephemeral-storage.*)"
+        ),
+        on_node,
     ),
     *_pool_patterns.PATTERNS,
 )

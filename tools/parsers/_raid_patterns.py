@@ -27,6 +27,22 @@ def _name_hop(fields: Fields) -> Fields | None:
 
 _MD = (
     Pattern(
+        "md:failed",
+        (
+            "failing array",
+            "dirty degraded array",
+            "not enough operational",
+            "Cannot continue operation",
+            "failed to run raid set",
+        ),
+        (
+            r"(?:(?:md|raid)/?\S*?:?(?P<array>md\w+)?: ?)?(?P<reason>(?:Disk failure on (?P<device>\w+) .*failing array"
+            r"|cannot start dirty degraded array|not enough operational (?:devices|mirrors)|Cannot continue operation"
+            r"|failed to run raid set).*)"
+        ),
+        on_disk,
+    ),
+    Pattern(
         "md:degraded",
         ("isk failure on ", "kicking non-fresh", "Fail event", "FailSpare event", "failing device ", "Faulty"),
         (
@@ -71,22 +87,6 @@ _MD = (
         ),
         on_disk,
         refine=_refine_alias,
-    ),
-    Pattern(
-        "md:degraded",
-        (
-            "dirty degraded array",
-            "not enough operational",
-            "RebuildFailed",
-            "Cannot continue operation",
-            "failed to run raid set",
-            "has been suspended",
-        ),
-        (
-            r"(?:(?:md|raid)/?\S*?:?(?P<array>md\w+)?: )?(?P<reason>cannot start dirty degraded array.*|not enough "
-            r"operational (?:devices|mirrors).*|Cannot continue operation.*|failed to run raid set.*)"
-        ),
-        on_node,
     ),
     Pattern(
         "md:degraded",

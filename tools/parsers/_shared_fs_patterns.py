@@ -206,7 +206,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             r"\b(?i:beegfs)\S{0,60} ?.*?(?P<reason>(?i:communication error|retrying communication|connect "
             r"failed|unable to connect|receive timed out|i/o error|remote I/O error|node (?:is "
-            r")?offline).*)"
+            r")?offline|mount\(2\) system call failed|mount failed).*)"
         ),
         on_storage,
         constants={"server": "beegfs"},

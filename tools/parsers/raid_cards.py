@@ -38,6 +38,12 @@ _COUNT = Lazy(
 )
 # ssacli: 'logicaldrive 1 (1.8 TB, RAID 5, Interim Recovery Mode)', 'physicaldrive 1I:1:3 (port 1I:…, Failed)'
 _SSACLI = Lazy(r"^\s*(?P<kind>logicaldrive|physicaldrive|unassigned) ?(?P<name>[\w:]*) \((?P<text>.*)\)\s*$")
+# perccli2, and the topology of storcli: ' 0 0    0   268:0    257 DRIVE  Conf  Online N  893.75 GiB …'
+_TOPOLOGY = Lazy(
+    r"^\s*[\d-]+\s+[\d-]+\s+[\d-]+\s+(?P<name>\d+: ?\d+|-)\s+[\d-]+\s+(?:DRIVE|RAID\d+)\s+(?P<state>\w+"
+    r"|-)\s+(?P<status>\w+|-)"
+)
+_ARRAY = Lazy(r"^\s*[Aa]rray (?P<name>[A-Z]{1,2})\b(?: \((?P<text>[^)]*)\))?")
 _HEAD = Lazy(
     r"^(?:Controller = \d|CLI Version|VD LIST|PD LIST|DRIVE INFO|TOPOLOGY|VIRTUAL DRIVES|Virtual Drives"
     r"|Physical Drives|"
@@ -49,13 +55,20 @@ _FIELD = Lazy(r"^\s*[A-Za-z][\w .,/()#&%-]{1,60}\s*[:=]\s?.*$|^[=\-+| ]{4,}$|^\s
 _LOST = Lazy(
     r"fail|offline|offln|missing|msng|removed|bad\b|interim recovery|degraded|dgrd|pdgd|ofln|critical|ubad|suboptimal"
 )
+# fmt: off
+_WELL = frozenset({
+    "Optl", "Onln", "Online", "Good", "UGood", "DHS", "GHS", "JBOD", "Rbld", "Rec", "Cpybck", "Conf", "TRANS", "N", "Y",
+    "-",
+})
+# fmt: on
+"""States of storcli and perccli in which nothing is lost; a rebuild runs by itself."""
 _GOOD = Lazy(r"non-?critical|unconfigured\(good\)")
 
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a table's row, or the names and states of one of these tools."""
     kept = clip_sample(sample)
-    if any(_VOLUME.match(text) or _DRIVE.match(text) or _SSACLI.match(text) for text in kept):
+    if any(row.match(text) for text in kept for row in (_VOLUME, _DRIVE, _TOPOLOGY, _SSACLI)):
         return 0.95
     names, counts = (sum(bool(row.match(text)) for text in kept) for row in (_NAME, _COUNT))
     states = sum(bool(_STATE.match(text)) for text in kept)
@@ -78,27 +91,15 @@ class _Cards:
         self.name = ""
 
     def read_row(self, line: Line) -> bool:
-        match = _VOLUME.match(line.text) or _DRIVE.match(line.text)
+        match = _VOLUME.match(line.text) or _DRIVE.match(line.text) or _TOPOLOGY.match(line.text)
         if match is not None:
-            if match["state"] not in (
-                "Optl",
-                "Onln",
-                "UGood",
-                "DHS",
-                "GHS",
-                "JBOD",
-                "Rbld",
-                "Rec",
-                "Cpybck",
-                "Conf",
-                "TRANS",
-            ):
+            if match["state"] not in _WELL:
                 self._lose(line, match["name"].replace(" ", ""), match["state"])
             return True
-        match = _SSACLI.match(line.text)
+        match = _SSACLI.match(line.text) or _ARRAY.match(line.text)
         if match is None:
             return False
-        text = match["text"].lower()
+        text = (match["text"] or "").lower()
         if "predictive fail" in text:
             self._add(line, match["name"], "smart:failing", "predictive failure")
         elif _LOST.search(text):
