@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.document import TextDocument
-from tools.parsers import host_state, lspci, md_arrays, services, slurm_tables
+from tools.parsers import clock_state, filesystems, host_state, lspci, md_arrays, sensors, services, slurm_tables
 
 DF = """\
 Filesystem     1K-blocks      Used Available Use% Mounted on
@@ -102,15 +102,15 @@ ONE_LINE = "NodeName=gpu17 Arch=x86_64 CPUTot=96 State=DOWN+DRAIN Weight=1 Reaso
 FORMS = [
     (slurm_tables, SINFO, ["slurm:node_down"]),
     (slurm_tables, ONE_LINE, ["slurm:gpu_missing"]),
-    (host_state, WRAPPED, ["limit:disk_space"]),
+    (filesystems, WRAPPED, ["limit:disk_space"]),
     (host_state, HUMAN, ["memory:low"]),
-    (host_state, DF.format(used="102400000 0", use=100), ["limit:disk_space"]),
-    (host_state, DF.format(used="50000000 52400000", use=49), []),
+    (filesystems, DF.format(used="102400000 0", use=100), ["limit:disk_space"]),
+    (filesystems, DF.format(used="50000000 52400000", use=49), []),
     (host_state, FREE.format(used="1043000000", available="3000000"), ["memory:low"]),
     (host_state, FREE.format(used="843000000", available="200000000"), []),
-    (host_state, CHRONY.format(offset="0.000000123", leap="Normal"), []),
-    (host_state, CHRONY.format(offset="2.5", leap="Not synchronised"), ["clock:offset", "clock:unsynchronised"]),
-    (host_state, SENSORS, ["bmc:temperature_critical"]),
+    (clock_state, CHRONY.format(offset="0.000000123", leap="Normal"), []),
+    (clock_state, CHRONY.format(offset="2.5", leap="Not synchronised"), ["clock:offset", "clock:unsynchronised"]),
+    (sensors, SENSORS, ["bmc:temperature_critical"]),
     (host_state, EDAC, ["edac:corrected"]),
     (services, STATUS.format(active="failed (Result: exit-code) since Mon"), ["fabric:down"]),
     (services, STATUS.format(active="inactive (dead)"), ["fabric:down"]),
@@ -149,7 +149,7 @@ def test_nodes_and_devices_are_named():
     assert str(event.entity) == "disk:n1/md127"
 
 
-PARSERS = [host_state, services, md_arrays, lspci, slurm_tables]
+PARSERS = [host_state, filesystems, clock_state, sensors, services, md_arrays, lspci, slurm_tables]
 
 
 @pytest.mark.parametrize(

@@ -1,50 +1,52 @@
-"""Reads what a Linux host says of its file systems, memory, clock and sensors.
+"""Reads what a Linux host says of its memory and its load.
 
-Knows `df` and `df -i` of coreutils 8 and 9, `free`, `vmstat` and `top -b` of procps 3 and 4, `chronyc tracking` of
-chrony 3 and 4, `sensors` of lm-sensors 3, `edac-util` 0.18, `nvme list` of nvme-cli 1 and 2.
+Knows `free` of procps 3 and 4 and busybox (`-h`, `-w`, `-m`), `/proc/meminfo`, `vmstat` and `top -b` of procps 3 and 4,
+`uptime`, `w`, `/proc/loadavg`, `/proc/pressure/*` (kernel 4.20 on) and `edac-util` 0.18. A high load is no trouble by
+itself: it counts tasks that run and tasks that wait, and a node is there to run many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, is_noise, parse_number
 from tools.parsers._sheet import Sheet
-from tools.types import Document, Domain, Line, Parsed
+from tools.types import Coverage, Document, Domain, Facts, Line, Parsed
 
 FORM = "host_state"
 DOMAIN: Domain = "host"
 
-_DF_HEAD = Lazy(
-    r"^Filesystem\s+(?:Type\s+)?(?:\d*[KMGT]?-?blocks|Size|Inodes)\s+I?Used\s+(?:Avail\w*|IFree)\s+"
-    r"(?:I?Use%|Capacity)\s+Mounted on"
-)
-_DF_ROW = Lazy(
-    r"^(?P<fs>\S+)(?:\s+(?P<type>[a-z][\w.-]*))?\s+[\d.,]+[A-Za-z]*\s+[\d.,]+[A-Za-z]*\s+[\d.,]+[A-Za-z]*\s+"
-    r"(?P<use>\d+|-)%?\s+(?P<mount>/.*?)\s*$"
-)
-_FULL_OK = Lazy(r"squashfs|^/dev/loop|iso9660|udf|^overlay$|/snap/|^/(?:mnt/)?cdrom|/media/|erofs|efivarfs|^none$")
-_FREE_HEAD = Lazy(r"^\s+total\s+used\s+free\s+shared")
-_FREE_ROW = Lazy(r"^(?P<what>Mem|Swap):\s+(?P<cells>\S.*)$")
-_VMSTAT = Lazy(r"^\s*r\s+b\s+swpd\s+free\s+buff|^procs\s+-+memory")
-_TOP = Lazy(r"^top - \d\d:\d\d|^Tasks:\s+\d+ total|^%?Cpu\(s\):|^[KMG]iB (?:Mem|Swap)\s*:|^\s*PID USER\s+PR\s+NI")
-_NUMBERS = Lazy(r"^\s*\d+(?:\s+[\d.]+){7,}\s*$")
-_TOP_ROW = Lazy(
-    r"^\s*\d+\s+\S+\s+(?:rt|-?\d+)\s+-?\d+\s+[\d.]+[mgt]?\s+[\d.]+[mgt]?\s+[\d.]+[mgt]?\s+(?P<state>[RSDZTtI])\s"
-)
-_CHRONY = Lazy(
-    r"^(?P<key>Reference ID|Stratum|Ref time \(UTC\)|System time|Last offset|RMS offset|Frequency|Residual freq|Skew|"
-    r"Root delay|Root dispersion|Update interval|Leap status)\s*:\s*(?P<value>.*?)\s*$"
-)
-_SENSOR = Lazy(r"^(?P<name>[\w .+/-]+?):\s+\+?(?P<value>-?[\d.]+)\s*(?P<unit>°?C|V|RPM|W|A)\b(?P<rest>.*)$")
-_ADAPTER = Lazy(r"^Adapter: |^[\w]+-(?:isa|pci|i2c|virtual|acpi|hid|mdio)-\w+$")
-_EDAC = Lazy(r"^(?P<where>mc\d+(?:: \S+)*): (?:(?P<dimm>\S+): )?(?P<count>\d+) (?P<kind>Uncorrected|Corrected) Errors")
-_EDAC_OK = Lazy(r"^edac-util: (?:No errors to report|EDAC drivers are loaded)")
-_NVME = Lazy(r"^(?:Node\s+(?:Generic\s+)?SN\s+Model|/dev/nvme\d+n\d+\s)")
-
 LOW_SHARE = 0.01
 """Available memory below this share of all is nearly none (a guess)."""
+PAGING_KIB_PER_SECOND = 10_000.0
+"""Swapped in and out at once faster than this, a host does little else (a guess)."""
+STALLED_PERCENT = 20.0
+"""Share of a minute in which all tasks wait for memory; systemd-oomd kills at 60 % of ten seconds (a guess)."""
+MANY_WAITING = 10
+"""Tasks in uninterruptible sleep in one picture of `top`; a few are the disk at work (a guess)."""
+
+_FREE_HEAD = Lazy(r"^\s+total\s+used\s+free\s+shared(?:\s+\S+)*$")
+_FREE_ROW = Lazy(r"^(?P<what>Mem|Swap|Low|High|Total|-/\+ buffers/cache):\s+(?P<cells>\S.*)$")
+_MEMINFO = Lazy(r"^(?P<key>[A-Z]\w+(?:\([a-z_]+\))?):\s+(?P<kib>\d+)(?: kB)?\s*$")
+_VMSTAT = Lazy(r"^\s*r\s+b\s+(?:swpd|avm)\s+free\b.*|^procs\s+-+memory")
+_TOP = Lazy(
+    r"^top - \d\d:\d\d|^(?:Tasks|Threads):\s+\d+ total|^%?Cpu(?:\(s\)|\d+)\s*:|^[KMGT]iB (?:Mem|Swap)\s*:|"
+    r"^(?:Mem|Swap):\s+\d+k total|^\s*PID USER\s+PR\s+NI"
+)
+_NUMBERS = Lazy(r"^\s*\d+(?:\s+-?[\d.]+){7,}\s*$")
+_TOP_ROW = Lazy(r"^\s*\d+\s+\S+\s+(?:rt|-?\d+)\s+-?\d+\s+(?:[\d.,]+[kmgtp]?\s+){3}(?P<state>[RSDZTtIX])\s")
+_UPTIME = Lazy(r"^\s*\d\d?:\d\d(?::\d\d)?(?: ?[ap]m)?\s+up\s.*load averages?:\s*(?P<one>\d+[.,]\d+)")
+_LOADAVG = Lazy(r"^\d+\.\d\d \d+\.\d\d \d+\.\d\d \d+/\d+ \d+\s*$")
+_W = Lazy(r"^USER\s+TTY\s+.*(?:LOGIN@|WHAT)")
+_PRESSURE = Lazy(
+    r"^(?:\S*?(?P<what>cpu|io|memory|irq)\S*?:)?(?P<kind>some|full) avg10=[\d.]+ avg60=(?P<sixty>\d+(?:\.\d+)?) "
+    r"avg300=[\d.]+ total=\d+"
+)
+_PRESSURE_OF = Lazy(r"/pressure/(?P<what>cpu|io|memory|irq)\b|\b(?P<group>cpu|io|memory)\.pressure")
+_EDAC = Lazy(r"^(?P<where>mc\d+(?:: \S+)*): (?:(?P<dimm>\S+): )?(?P<count>\d+) (?P<kind>Uncorrected|Corrected) Errors")
+_EDAC_OK = Lazy(r"^edac-util: (?:No errors to report|EDAC drivers are loaded)")
 _SIZES = {"K": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4}
 
 
@@ -57,89 +59,151 @@ def _read_size(cell: str) -> float | None:
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a head line that only one of these programs prints, else the share of its rows."""
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
-    heads = (_DF_HEAD, _FREE_HEAD, _VMSTAT, _TOP, _EDAC, _EDAC_OK, _NVME)
+    heads = (_FREE_HEAD, _VMSTAT, _TOP, _EDAC, _EDAC_OK, _UPTIME, _LOADAVG, _PRESSURE)
     if any(head.match(text) for text in kept for head in heads):
         return 0.9
-    if sum(bool(_CHRONY.match(text)) for text in kept) >= 2:
-        return 0.9
-    return 0.85 if any(text.startswith("Adapter: ") for text in kept) else 0.0
+    fields = sum(bool(_MEMINFO.match(text)) for text in kept)
+    return 0.9 if fields >= 3 and fields * 2 >= len(kept) and any("Mem" in text for text in kept) else 0.0
 
 
 def parse(document: Document) -> Parsed:
     """Read every table; only what is wrong becomes an event."""
     host = _Host(document)
-    return host.sheet.read(
-        host.read_df, host.read_memory, host.read_clock, host.read_edac, host.read_sensor, host.read_rest
+    parsed = host.sheet.read(
+        host.read_memory, host.read_meminfo, host.read_pressure, host.read_vmstat, host.read_top, host.read_edac
     )
+    return Parsed(host.build(), parsed.unread)
 
 
 class _Host:
-    """State of reading: which table is open."""
+    """State of reading: which table is open, what its columns are."""
 
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
         self.node = self.sheet.make_node()
-        self.in_df = self.in_top = False
-        self.lone_device = ""
+        self.told = 0
+        self.free_columns: list[str] = []
+        self.kib: dict[str, tuple[float, Line]] = {}
+        self.columns: list[str] = []
+        self.reports: list[tuple[dict[str, float], Line]] = []
+        self.waiting: list[Line] = []
+        self.pressed = ""
+        self.in_top = False
 
-    def read_df(self, line: Line) -> bool:
-        if _DF_HEAD.match(line.text):
-            self.in_df = True
-            return True
-        if self.in_df and line.text[:1] == "/" and len(line.text.split()) == 1:
-            # Old df breaks the line after a long device name.
-            self.lone_device = line.text.strip()
-            return True
-        text = f"{self.lone_device} {line.text.strip()}" if self.lone_device and line.text[:1] == " " else line.text
-        self.lone_device = ""
-        match = _DF_ROW.match(text) if self.in_df else None
-        if match is None:
-            return False
-        is_real = not any(_FULL_OK.search(text or "") for text in (match["fs"], match["type"], match["mount"]))
-        if match["use"] == "100" and is_real:
-            self.sheet.add(line, self.node, "limit:disk_space", {"mount": match["mount"], "device": match["fs"]})
-        return True
+    def _judge_free(self, line: Line, available: float, total: float) -> None:
+        share = available / total if total else 1.0
+        if share < LOW_SHARE and not any(event.code == "memory:low" for event in self.sheet.events):
+            self.sheet.add(line, self.node, "memory:low", {"available_ratio": f"{share:.4f}"})
 
     def read_memory(self, line: Line) -> bool:
-        row = _FREE_ROW.match(line.text)
-        if row is not None:
-            numbers = [_read_size(cell) for cell in row["cells"].split()]
-            if row["what"] == "Mem" and len(numbers) >= 6 and numbers[0] and numbers[5] is not None:
-                share = numbers[5] / numbers[0]
-                if share < LOW_SHARE:
-                    self.sheet.add(line, self.node, "memory:low", {"available_ratio": f"{share:.4f}"})
+        if _FREE_HEAD.match(line.text):
+            self.free_columns = line.text.lower().split()
             return True
-        if _TOP.match(line.text) or _FREE_HEAD.match(line.text) or _VMSTAT.match(line.text):
-            self.in_top = True
-            return True
-        return self.in_top and bool(
-            _TOP_ROW.match(line.text) or _NUMBERS.match(line.text) or "load average" in line.text
-        )
+        row = _FREE_ROW.match(line.text) if not _TOP.match(line.text) else None
+        if row is None:
+            return False
+        sizes = dict(zip(self.free_columns, map(_read_size, row["cells"].split()), strict=False))
+        total = sizes.get("total")
+        # Old versions tell no "available"; what is free or cached is the nearest to it.
+        available = sizes.get("available", _sum(sizes.get("free"), sizes.get("buffers"), sizes.get("cached")))
+        if not self.free_columns:
+            cells = [_read_size(cell) for cell in row["cells"].split()]
+            total, available = (cells[0], cells[5]) if len(cells) == 6 else (None, None)
+        if row["what"].lower() == "mem" and total and available is not None:
+            self.told += 1
+            self._judge_free(line, available, total)
+        return True
 
-    def read_clock(self, line: Line) -> bool:
-        match = _CHRONY.match(line.text)
+    def read_meminfo(self, line: Line) -> bool:
+        match = _MEMINFO.match(line.text)
         if match is None:
             return False
-        offset = parse_number(match["value"])
-        if match["key"] == "System time" and offset is not None and offset >= 0.1:
-            self.sheet.add(line, self.node, "clock:offset", {"seconds": f"{offset:g}"})
-        elif match["key"] == "Leap status" and match["value"].lower().startswith("not synch"):
-            self.sheet.add(line, self.node, "clock:unsynchronised", {})
+        self.told += 1
+        self.kib[match["key"]] = (float(match["kib"][:18]), line)
         return True
+
+    def read_pressure(self, line: Line) -> bool:
+        place, match = _PRESSURE_OF.search(line.text), _PRESSURE.match(line.text)
+        if place is not None:
+            self.pressed = place["what"] or place["group"]
+        if match is None:
+            return place is not None
+        self.told += 1
+        what = (match["what"] or self.pressed).lower()
+        if what == "memory" and match["kind"] == "full" and float(match["sixty"]) >= STALLED_PERCENT:
+            fields = {"stalled_percent": match["sixty"], "over_seconds": "60"}
+            self.sheet.add(line, self.node, "memory:pressure", fields)
+        return True
+
+    def read_vmstat(self, line: Line) -> bool:
+        head = _VMSTAT.match(line.text)
+        if head is not None:
+            names = line.text.split()
+            self.columns = names if names[0] == "r" else []
+            return True
+        cells = line.text.split()
+        if not self.columns or not _NUMBERS.match(line.text):
+            return False
+        numbers = [parse_number(cell) or 0.0 for cell in cells]
+        self.told += 1
+        self.reports.append((dict(zip(self.columns, numbers, strict=False)), line))
+        del self.reports[:-720]
+        return True
+
+    def read_top(self, line: Line) -> bool:
+        if _TOP.match(line.text):
+            if line.text.startswith("top -"):
+                self.waiting = []
+            self.in_top, self.told = True, self.told + 1
+            return True
+        row = _TOP_ROW.match(line.text) if self.in_top else None
+        if row is not None and row["state"] == "D":
+            self.waiting.append(line)
+        if _UPTIME.match(line.text) or _LOADAVG.match(line.text):
+            self.told += 1
+            return True
+        return row is not None or bool(_W.match(line.text)) or (self.in_top and "load average" in line.text)
 
     def read_edac(self, line: Line) -> bool:
         match = _EDAC.match(line.text)
         if match is not None and int(match["count"][:9]):
-            code = "edac:corrected" if match["kind"] == "Corrected" else "edac:uncorrected"
+            code = "edac:corrected" if match["kind"].lower() == "corrected" else "edac:uncorrected"
             self.sheet.add(line, self.node, code, {"count": match["count"], "label": match["dimm"] or match["where"]})
-        return match is not None or bool(_EDAC_OK.match(line.text))
+        is_known = match is not None or bool(_EDAC_OK.match(line.text)) or line.text.startswith(("edac-util", "mc"))
+        self.told += is_known
+        return is_known
 
-    def read_sensor(self, line: Line) -> bool:
-        match = _SENSOR.match(line.text)
-        if match is not None and "ALARM" in match["rest"] and match["unit"].endswith("C"):
-            fields = {"sensor": match["name"], "value": match["value"], "limits": match["rest"].strip()}
-            self.sheet.add(line, self.node, "bmc:temperature_critical", fields)
-        return match is not None or bool(_ADAPTER.match(line.text))
+    def build(self) -> Facts:
+        """Judge what only whole tables tell; a head without a row is a gap."""
+        self._judge_meminfo()
+        self._judge_paging()
+        if len(self.waiting) >= MANY_WAITING:
+            fields = {"count": str(len(self.waiting))}
+            self.sheet.add(self.waiting[0], self.node, "task:many_waiting", fields)
+        facts = self.sheet.build_facts()
+        if self.told:
+            return facts
+        gap = Coverage(self.sheet.document.label, DOMAIN, "partial", "a table without a row", "free; vmstat 1 5")
+        return facts + Facts(coverage=(gap,))
 
-    def read_rest(self, line: Line) -> bool:
-        return bool(_NVME.match(line.text) or line.text.startswith(("edac-util", "mc")))
+    def _judge_meminfo(self) -> None:
+        total, available = self.kib.get("MemTotal"), self.kib.get("MemAvailable")
+        if total and available:
+            self._judge_free(available[1], available[0], total[0])
+        lost = self.kib.get("HardwareCorrupted")
+        if lost is not None and lost[0] > 0:
+            self.sheet.add(lost[1], self.node, "edac:pages_lost", {"kib": f"{lost[0]:.0f}"})
+
+    def _judge_paging(self) -> None:
+        # The first report of vmstat tells averages since boot.
+        present = self.reports[1:][-5:]
+        if len(present) < 2 or not {"si", "so"} <= set(present[0][0]):
+            return
+        both = min(median(row["si"] for row, _ in present), median(row["so"] for row, _ in present))
+        if both >= PAGING_KIB_PER_SECOND:
+            self.sheet.add(present[-1][1], self.node, "memory:paging", {"kib_per_second": f"{both:.0f}"})
+
+
+def _sum(*sizes: float | None) -> float | None:
+    told = [size for size in sizes if size is not None]
+    return sum(told) if told else None

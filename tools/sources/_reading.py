@@ -22,6 +22,7 @@ _TABLES = {
     "nvidia_smi_csv": "nvidia-smi -q",
     "smartctl": "smartctl -a /dev/DEVICE",
     "inventory": "add a row for each node",
+    "nvme_list": "nvme list",
     "disk_activity": "iostat -x 1 2",
     "jobs": "add a row for each job",
 }
@@ -35,6 +36,9 @@ def read_stretch(document: Document, parsers: Sequence[Parser]) -> Facts:
     """
     if not parsers:
         return Facts(coverage=(_unknown_form(document),))
+    if parsers[0].DOMAIN in ("inventory", "jobs"):
+        # A list of settings holds words that a log would tell as trouble.
+        parsers = parsers[:1]
     results = [(parser, parser.parse(document)) for parser in parsers]
     best, first = results[0]
     extra = [parsed for _, parsed in results[1:] if parsed.facts.events or parsed.facts.windows or parsed.facts.links]
