@@ -24,6 +24,7 @@ _SUPPLY = r"power[ _]?supply|\bps[ _-]?\d|psu"
 _POWER = rf"{_SUPPLY}|\bps[ _]|pwr|\bpower\b"
 _FAN = r"\bfan|cooling|\bblower|\bpump"
 _MEMORY = r"\bmemory|dimm|\bmem\b|\becc\b"
+_BOARD_CPU = r"^(?!.*(?:temp|therm|prochot|throttl|\bvr|volt)).*(?:processor|\bcpu)"
 _CPU = r"processor|\bcpu|\bp\d[ _]|caterr|ierr|machine check"
 _DRIVE = r"\bdrive|\bdisk|\bhdd|\bssd|\bnvme|\bbay\b|\braid"
 _CRITICAL = (
@@ -38,18 +39,23 @@ RULES: tuple[Rule, ...] = tuple(
     for subject, event, code, lasts in (
         (r"leak", rf"state asserted|leak|limit exceeded(?! deass)|{_CRITICAL}", "bmc:leak", True),
         (_MEMORY, r"\buncorrectable|\buncorrected|multi-?bit", "bmc:memory_ecc_uncorrected", False),
+        (_MEMORY, r"transition to (?:critical|non-?recoverable)", "bmc:memory_ecc_uncorrected", False),
+        (_MEMORY, r"transition to non-?critical", "bmc:memory_ecc_corrected", False),
         (_MEMORY, r"logging (?:limit|disabled)|ecc limit", "bmc:memory_ecc_limit", False),
         (_MEMORY, r"\bcorrectable|\bcorrected|single-?bit", "bmc:memory_ecc_corrected", False),
         (_MEMORY, r"critical over-?temperature", "bmc:temperature_critical", True),
         (_MEMORY, r"device disabled|scrub failed|\bparity|configuration error", "bmc:memory_disabled", True),
         (_CPU, r"thermal trip", "bmc:cpu_thermal_trip", True),
         (_CPU, r"\bcorrectable machine check", "bmc:cpu_corrected", False),
+        (_BOARD_CPU, r"transition to (?:critical|non-?recoverable)", "bmc:cpu_error", False),
         (r"caterr|\bierr", r"state asserted|transition to (?:critical|non)", "bmc:cpu_error", False),
         (_CPU, r"\bierr|caterr|uncorrect|machine check|frb[123]|startup/init|configuration error",
          "bmc:cpu_error", False),
         (r"prochot|throttl", r"state asserted|limit exceeded|throttled", "bmc:cpu_throttled", True),
         (_CPU, r"throttled", "bmc:cpu_throttled", True),
-        (r"", r"bus (?:uncorrectable|fatal)|\bserr\b|\bperr\b|fatal nmi|bus timeout|pcie?\b.*\b(?:fatal|uncorrect)",
+        (r"slot ?/ ?connector|\bslot\b", r"\bfault status(?! deass)", "bmc:slot_fault", True),
+        (r"", r"fatal error was detected on a component|"
+         r"bus (?:uncorrectable|fatal)|\bserr\b|\bperr\b|fatal nmi|bus timeout|pcie?\b.*\b(?:fatal|uncorrect)",
          "bmc:pcie_fatal", False),
         (r"", r"bus correctable|pcie?\b.*\bcorrect", "bmc:pcie_corrected", False),
         (r"", r"bus degraded", "bmc:pcie_degraded", True),
@@ -58,7 +64,8 @@ RULES: tuple[Rule, ...] = tuple(
         (r"temp|thermal|inlet|ambient|exhaust|\bvr\b", rf"{_HIGH}|over-?temp|limit exceeded(?! deass)",
          "bmc:temperature_critical", True),
         (_POWER, r"redundancy (?:is )?(?:lost|degraded)|non-redundant", "bmc:psu_redundancy_lost", True),
-        (_POWER, r"\bac lost|input (?:lost|out)|ac out-of-range|input voltage lost|loss of input|input power .*\blost",
+        (_POWER, r"\bac lost|input (?:lost|out)|ac out-of-range|input voltage lost|loss of input|input power .*\blost"
+         r"|power input .*\blost|lost (?:ac )?input",
          "bmc:psu_input_lost", True),
         (_SUPPLY, r"predictive failure(?! deass)", "bmc:psu_predictive", True),
         (_SUPPLY, rf"\bfail(?:ed|ure)(?! deass)|config(?:uration)? error|{_LOW}", "bmc:psu_failed", True),
@@ -70,7 +77,7 @@ RULES: tuple[Rule, ...] = tuple(
         (r"volt|current|\bv(?:core|bat|dd|cc)|[\d.]+ ?v\b|vrm", rf"{_CRITICAL}|limit exceeded(?! deass)",
          "bmc:voltage_critical", True),
         (r"watchdog", r"timer expired|hard reset|power (?:down|cycle)", "bmc:watchdog", False),
-        (r"os (?:critical )?stop|os boot",
+        (r"os (?:critical )?stop|os boot|critical stop",
          r"(?:run-?time|unknown|startup).*stop|error during system start|core dump|panic", "bmc:os_stop", False),
         (r"battery|vbat", rf"\blow\b|\bfailed\b|{_LOW}", "bmc:battery_low", True),
         (r"", r"intrusion(?! deass)", "bmc:intrusion", True),

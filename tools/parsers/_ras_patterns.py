@@ -1,4 +1,4 @@
-"""Lines of HPC reliability logs; tried before the kernel's own patterns, whose words they share.
+"""Lines of HPC reliability logs and of management controllers; tried before the kernel's, whose words they share.
 
 Known: the public Blue Gene/L form; the event table of LANL's clusters.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from tools.parsers import _bmc_texts
 from tools.parsers._patterns import Fields, Pattern, on_job, on_nic, on_node, on_storage
 
 _NET_REASONS = (
@@ -26,6 +27,7 @@ def _refine_ras(fields: Fields) -> Fields | None:
 _RAS = r"\bRAS (?P<component>\w+) (?P<severity>\w+) "
 
 PATTERNS: tuple[Pattern, ...] = (
+    *_bmc_texts.PATTERNS,
     Pattern(
         "network:timeout",
         ("RAS ",),
