@@ -46,6 +46,8 @@ SCHEDULER_LINE = re.compile(r"^(?:slurmstepd|slurmd|srun)(?:-[\w.-]+)?(?:\[\d+\]
 _INLINE_JOB = re.compile(
     r"\b(?:JobId|JobID|job_id|jobid|job id|SLURM_JOB_ID|SLURM_JOBID|StepId|[Jj]ob|JOB|STEP)[ =:#]{1,2}(?P<job>\d{2,})\b"
 )
+_JOB_PARTS = ("ob", "OB", "Step", "STEP")
+"""One of them stands in every word for a job; looking for them costs less than the expression."""
 _TRACEBACK = re.compile(
     r"^(?:Traceback \(most recent call last\)|  File \"|During handling of the above|The above exception)"
 )
@@ -71,12 +73,15 @@ class AppHead:
     form: str = ""
 
 
+_Step = tuple[Head, Fields, str]
+
+
 def read_app_head(head: Head) -> AppHead:
     """Read what stands before a program's message, behind whatever head the collector wrote."""
     fields: Fields = {}
     forms: list[str] = []
     for _ in range(5):  # a host, a rank prefix, a time, NCCL's own prefix: in any order, each at most once
-        step = next((made for reader in _READERS if (made := reader(head)) is not None), None)
+        step = _read_step(head)
         if step is None:
             break
         head, new, form = step
@@ -86,11 +91,19 @@ def read_app_head(head: Head) -> AppHead:
     if not forms and _TRACEBACK.match(head.text):
         forms.append("traceback")
     start = head.text[:_HEAD_CHARACTERS]
-    if (inner := _INNER_RANK.search(start)) is not None:
+    if "ank" in start and (inner := _INNER_RANK.search(start)) is not None:
         fields.update({name: value for name, value in inner.groupdict().items() if value is not None})
-    if (job := _INLINE_JOB.search(start)) is not None:
+    if any(part in start for part in _JOB_PARTS) and (job := _INLINE_JOB.search(start)) is not None:
         fields.setdefault("job", job["job"])
     return AppHead(head, fields, "+".join(forms))
+
+
+def _read_step(head: Head) -> _Step | None:
+    first = head.text[:1]
+    for reader in _LOWER_READERS if "a" <= first <= "z" else _READERS:
+        if (made := reader(head)) is not None:
+            return made
+    return None
 
 
 def job_of_label(label: str) -> str:
@@ -103,9 +116,6 @@ def job_of_label(label: str) -> str:
 def is_job_output(label: str) -> bool:
     """Say whether a file is by its name what a job printed, and no more: ``slurm-4711.out``, not ``job-4711-dmesg``."""
     return bool(_JOB_OUTPUT.search(label.removesuffix(".gz").removesuffix(".txt")))
-
-
-_Step = tuple[Head, Fields, str]
 
 
 def _read_tag(head: Head) -> _Step | None:
@@ -146,7 +156,7 @@ def _read_glog(head: Head) -> _Step | None:
 
 
 def _read_nccl(head: Head) -> _Step | None:
-    match = _NCCL.match(head.text)
+    match = _NCCL.match(head.text) if "NCCL" in head.text else None
     if match is None:
         return None
     return (
@@ -200,3 +210,5 @@ _READERS = (
     _read_bracketed,
     _read_level_first,
 )
+_LOWER_READERS = tuple(reader for reader in _READERS if reader in (_read_tag, _read_launcher_host, _read_nccl))
+"""Those whose line can begin with a small letter; in the same order."""

@@ -66,6 +66,8 @@ ANY_HEAD = re.compile(
 KNOWN_RUN = re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
 """As many whole lines of known form (or empty) as follow each other."""
 
+_PLAIN_SYSLOG = re.compile(rf"^{_MONTH} [ 0-3]\d {_CLOCK} ")
+_MONTH_LETTERS = frozenset("JFMASOND")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 _QUOTED = re.compile(r"^(?:[>|] ?)+")
 _GREP = re.compile(
@@ -116,6 +118,8 @@ def strip_decoration(raw: str) -> tuple[str, str]:
     """
     text = _ANSI.sub("", raw) if "\x1b" in raw else raw
     text = text.rstrip("\r\n \t").removeprefix("\ufeff")
+    if text[:1] in _MONTH_LETTERS and _PLAIN_SYSLOG.match(text):
+        return text, ""  # the form that is met most: nothing of what follows can stand before it
     if text[:1] in ">|":
         text = _QUOTED.sub("", text)
     text = _NUMBERED.sub("", _GREP.sub("", text)) if text[:1] not in "[<" or text.startswith("[pod/") else text
@@ -141,20 +145,22 @@ def _split_plain(text: str) -> Head:
         facility, text = ("kern" if int(priority[1]) >> 3 == 0 else "user"), text[priority.end() :]
     elif (columns := _COLUMNS.match(text)) is not None:
         facility, text = columns["facility"], text[columns.end() :]
-    for form, regex, read in _FORMS:
+    for form, regex, read in _FORMS_OF.get(text[:1], ()) if text[:1].isascii() else _FORMS:
         match = regex.match(text)
         if match is not None:
-            head = read(match, text[match.end() :])
-            return _settle_writer(head._replace(form=form), facility)
-    return _settle_writer(_split_bare(text), facility)
+            return _settle_writer(read(match, text[match.end() :]), form, facility)
+    return _settle_writer(_split_bare(text), "", facility)
 
 
-def _settle_writer(head: Head, facility: str) -> Head:
+def _settle_writer(head: Head, form: str, facility: str) -> Head:
     # Only facility 0 is the kernel's own; /dev/kmsg and logger -t kernel carry another one.
+    writer: Writer = head.writer
     if facility:
-        form = head.form or "columns"
-        return head._replace(form=form, writer="kernel" if facility == "kern" and not _is_user(head) else "user")
-    return head._replace(writer="user") if head.writer == "kernel" and _is_user(head) else head
+        form = form or head.form or "columns"
+        writer = "kernel" if facility == "kern" and not _is_user(head) else "user"
+    elif writer == "kernel" and _is_user(head):
+        writer = "user"
+    return Head(head.text, form, head.moment, head.node, writer, head.tag)
 
 
 def _is_user(head: Head) -> bool:
@@ -212,9 +218,9 @@ def guess_year(month: int, day: int) -> int:
 def local_moment(month: str, day: str, year: str | None, clock: str, fraction: str | None) -> Moment:
     """A moment of a wall clock without zone; without a year, the year is a guess and says so."""
     number = MONTHS[month]
-    known = year is not None
-    seconds = wall_seconds((int(year) if year else guess_year(number, int(day)), number, int(day)), clock, fraction)
-    return NO_MOMENT if seconds is None else Moment("local", seconds, year_known=known)
+    date = int(year) if year else guess_year(number, int(day)), number, int(day)
+    seconds = wall_seconds(date, clock, fraction)
+    return NO_MOMENT if seconds is None else Moment("local", seconds, year is not None)
 
 
 def iso_moment(match: re.Match[str]) -> Moment:
@@ -326,6 +332,25 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     ("ras", re.compile(_RAS), _read_ras),
     ("event table", re.compile(_EVENT_TABLE), _read_event_table),
 )
+
+_DIGITS, _CAPITALS = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FIRST_LETTERS: dict[str, str] = {
+    "dmesg": "[",
+    "dmesg -T": "[",
+    "dmesg -H": "[",
+    "kmsg": _DIGITS,
+    "rfc5424": "<",
+    "iso": _DIGITS + _CAPITALS,
+    "rfc3164": _CAPITALS,
+    "unix": _DIGITS,
+    "ras": "-" + _CAPITALS,
+    "event table": _DIGITS,
+}
+"""What a line of a form can begin with, in ASCII; for any other letter all forms are tried."""
+_FORMS_OF = {
+    letter: tuple(row for row in _FORMS if letter in _FIRST_LETTERS[row[0]])
+    for letter in {letter for letters in _FIRST_LETTERS.values() for letter in letters}
+}
 
 
 def _split_json(text: str) -> Head:

@@ -6,13 +6,11 @@ where their form is known, as unread where it is not.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from tools.document import MAX_LINE_BYTES
 from tools.entities import make_gpu, normalise_pci
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
@@ -37,21 +35,19 @@ from tools.parsers import (
     _training_patterns,
 )
 from tools.parsers._app_forms import (
-    MAX_PAYLOAD_LINES,
-    PAYLOAD_HEAD,
     SCHEDULER_LINE,
     is_job_output,
     job_of_label,
     read_app_head,
 )
 from tools.parsers._blocks import iterate_blocks
-from tools.parsers._kernel_forms import KNOWN_RUN, Head, split_head
-from tools.parsers._lines import MAX_SAMPLES, is_noise
-from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms, is_alarm
+from tools.parsers._kernel_forms import Head, split_head
+from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
+from tools.parsers._log_counter import LineCounter
 from tools.parsers._log_draft import Draft, conflicts, merge_match
 from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages
-from tools.parsers._log_progress import is_progress
 from tools.parsers._patterns import Match, Pattern, PatternTable, on_gpu, on_node
+from tools.parsers._scout import Scout
 from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread
 
 KEEP_PER_KEY = 1000
@@ -62,10 +58,6 @@ MAX_KEYS = 10_000
 """Different (entity, code) pairs kept apart; beyond, events fold onto their host."""
 _RECENT = 64
 _SUBJECT_LINES = 4
-_BARE_KERNEL = re.compile(
-    r"^\s*(?:NVRM|nvidia[\w-]*|nvme|sd|md|pcieport|pciehp|mlx\d\w*|EXT\d-fs|XFS|BTRFS|EDAC|mce|usb|ata[\d.]+|scsi|rcu"
-    r"|Lustre\w*|LNet\w*|watchdog|NMI|block|libceph|ceph|audit|perf|IPv6|systemd\[1\])\b.*: "
-)
 
 
 @dataclass(slots=True)
@@ -134,30 +126,31 @@ class LogReader:
         self._recent: deque[Draft] = deque(maxlen=_RECENT)
         self._gpus: dict[tuple[str, str], Entity] = {}
         self._subject: tuple[str, int] = ("", -_SUBJECT_LINES)
-        self._lines = self._total = self._unread = self._stored = 0
-        self._samples: list[str] = []
+        self._stored = 0
+        self._counter = LineCounter(self._table)
+        self._scout = Scout(self._table)
         self._disks = DiskNames()
         self._plain: list[tuple[int, str]] = []  # lines without an event, of a text that is short so far
-        self._payload_left = 0  # lines that may still belong to the message above, which has several
-        self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
     def read(self) -> Parsed:
         """Read the whole document."""
+        counter = self._counter
         for block in iterate_blocks(self._document):
-            understood = self._read_hits(block)
-            self._count(block, understood)
+            first = counter.lines + 1
+            understood = self._read_hits(block, first)
+            counter.count(block, understood)
+            self._hold_plain(block, understood, first)
         self._note_unexplained()
         facts = Facts(events=tuple(self._events()), entities=tuple(self._gpus.values()))
-        return Parsed(facts, Unread(self._total, self._unread, tuple(self._samples)))
+        return Parsed(facts, Unread(counter.total, counter.unread, tuple(counter.samples)))
 
-    def _read_hits(self, block: bytes) -> set[int]:
+    def _read_hits(self, block: bytes, number: int) -> set[int]:
         understood: set[int] = set()
-        number, counted_to = self._lines + 1, 0
-        for start, end, rows in self._table.scan(block):
+        counted_to = 0
+        for start, raw, rows in self._scout.find_candidates(block):
             number += block.count(b"\n", counted_to, start)
             counted_to = start
-            raw = block[start : min(end, start + MAX_LINE_BYTES)].decode("utf-8", errors="replace")
-            if (raw[:1] == "{" or self._table.may_match(raw, rows)) and self._read_line(number, raw, rows):
+            if self._read_line(number, raw, rows):
                 understood.add(start)
         return understood
 
@@ -168,15 +161,17 @@ class LogReader:
         if any(literal in head.text for literal in NAME_LITERALS):
             self._disks.note(head.node or self._document.node, number, head.text)
         if head.writer == "kernel":
-            found = self._table.match(head.text, rows)
+            found, refused = self._table.judge(head.text, rows)
         else:
             app = read_app_head(head)
-            found = self._table.match(app.head.text, rows) or self._table.match(head.text, rows)
+            found, refused = self._table.judge(app.head.text, rows)
+            if found is None and app.head.text != head.text:
+                found, refused = self._table.judge(head.text, rows)
             head = app.head._replace(writer="user") if "rank" in app.form else app.head
             if found is not None:
                 found = Match(found.pattern, found.code, {**app.fields, **found.fields})
         if found is None:
-            return self._table.refuses(head.text, rows)
+            return refused
         if found.code == "naming":
             return True
         # A job can print what the kernel prints; what it printed is its word, and not the kernel's.
@@ -243,10 +238,10 @@ class LogReader:
         )
 
     def _note_unexplained(self) -> None:
-        if not self._plain or self._total > MAX_LINES:
+        if not self._plain or self._counter.total > MAX_LINES:
             return
         alarms, first = count_alarms(text for _, text in self._plain)
-        if alarms < ALARM_SHARE * self._total:
+        if alarms < ALARM_SHARE * self._counter.total:
             return
         number = next(number for number, text in self._plain if text == first)
         head = split_head(first)
@@ -288,24 +283,8 @@ class LogReader:
                 draft.fields["removable"] = "yes"
             yield Event(draft.moment, entity, draft.code, quote, draft.fields, draft.writer)
 
-    def _count(self, block: bytes, understood: set[int]) -> None:
-        lines = block.count(b"\n") + (not block.endswith(b"\n") and bool(block))
-        self._lines += lines
-        self._total += lines - _count_empty(block)
-        self._hold_plain(block, understood, self._lines - lines + 1)
-        position, size = 0, len(block)
-        while position < size:
-            position = self._skip_known(block, position)
-            if position >= size:
-                break
-            end = block.find(b"\n", position)
-            end = size if end < 0 else end
-            if position not in understood:
-                self._count_unknown(block[position : min(end, position + MAX_QUOTE_CHARACTERS)])
-            position = end + 1
-
     def _hold_plain(self, block: bytes, understood: set[int], number: int) -> None:
-        if self._total > MAX_LINES:
+        if self._counter.total > MAX_LINES:
             self._plain = []
             return
         position = 0
@@ -314,45 +293,6 @@ class LogReader:
                 self._plain.append((number, line[:MAX_QUOTE_CHARACTERS].decode("utf-8", errors="replace")))
             position += len(line) + 1
             number += 1
-
-    def _skip_known(self, block: bytes, position: int) -> int:
-        match = KNOWN_RUN.match(block, position)
-        if match is None or match.end() == position:
-            return position
-        last = block[block.rfind(b"\n", 0, match.end() - 1) + 1 : match.end()]
-        if last.strip():
-            self._payload_left = MAX_PAYLOAD_LINES if PAYLOAD_HEAD.search(last[:MAX_QUOTE_CHARACTERS]) else 0
-        return match.end()
-
-    def _count_unknown(self, line: bytes) -> None:
-        if not line.strip():
-            self._total -= line not in (b"", b"\r")
-            return
-        text = line.decode("utf-8", errors="replace")
-        is_code = self._in_frame and text.startswith("    ")
-        self._in_frame = is_code or text.lstrip().startswith('File "')
-        self._payload_left -= 1
-        is_payload = self._payload_left >= 0 and not is_alarm(text)
-        if is_code or is_payload or is_understood(text):
-            return
-        self._unread += 1
-        if len(self._samples) < MAX_SAMPLES:
-            self._samples.append(neutralise(text.strip())[:200])
-
-
-def is_understood(text: str) -> bool:
-    """Say whether a line that made no event still is of a known form: a head, a stack, a traceback, or no evidence."""
-    if is_progress(text) or is_noise(text) or _host_patterns.STACK_LINE.match(text) or _BARE_KERNEL.match(text):
-        return True
-    head = split_head(text)
-    return bool(head.form) or bool(read_app_head(head).form) or bool(_host_patterns.STACK_LINE.match(head.text))
-
-
-def _count_empty(block: bytes) -> int:
-    # Empty lines are no evidence; a caller may even put them in to keep line numbers right.
-    if b"\n\n" not in block and b"\n\r\n" not in block and block[:1] not in (b"\n", b"\r"):
-        return 0
-    return sum(line in (b"", b"\r") for line in block.removesuffix(b"\n").split(b"\n"))
 
 
 def _is_at_boot(moment: Moment) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from tools.parsers._app_forms import read_app_head
 from tools.parsers._kernel_forms import split_head
 from tools.parsers._lines import is_noise
+from tools.parsers._log_counter import is_understood
 from tools.parsers._log_progress import is_progress
-from tools.parsers._log_reader import APPLICATION_PATTERNS, is_understood, pattern_table
+from tools.parsers._log_reader import APPLICATION_PATTERNS, pattern_table
 
 _SURE_WITH_EVIDENCE = 0.6
 _LOG_FORMS = frozenset(

@@ -1,6 +1,6 @@
 """Tables of line patterns: what stands in the line, which code it makes, about which thing.
 
-A pattern names literals of which at least one stands in every line that it matches; one automaton over all literals
+A pattern names literals of which at least one stands in every line that it matches; one pass for all literals
 finds the few lines that are worth a regular expression. The first row of a table that matches a line wins.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from ahocorasick_rs import BytesAhoCorasick, Implementation
-
 from tools.entities import make_gpu, make_pci_device
+from tools.parsers._covers import Cover, derive_covers
+from tools.parsers._literals import Finder, build_finder
 from tools.parsers._regex_bounds import bound_gaps
 from tools.types import Entity
 
@@ -27,6 +27,8 @@ BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 MAX_MATCH_CHARACTERS = 2000
 """How much of a message is searched: a kernel record holds 1,000 or so, and quotes are cut there too."""
+_MAX_REMEMBERED, _MAX_KNOWN = 16, 10_000
+"""Longest group of literals of one line whose rows are remembered, and how many groups: a log must not fill memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class Pattern:
     echoes: tuple[str, ...] = ()
 
 
+def no_event(_: Fields) -> None:
+    """Refine what never is an event: the row says only that such lines are known, and costs nothing where they are."""
+    return
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """What a pattern made of a line."""
@@ -66,19 +73,23 @@ class Match:
 
 
 class PatternTable:
-    """Patterns with the automaton over their literals; regular expressions are compiled when first needed."""
+    """Patterns with what finds their literals; regular expressions are compiled when first needed."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._patterns = tuple(patterns)
         self._compiled: list[re.Pattern[str] | None] = [None] * len(self._patterns)
         # An expression that is tied to the start of the message says nothing about the raw line.
         self._anchored = tuple("^" in p.regex.replace("[^", "") for p in self._patterns)
-        literals = list(dict.fromkeys(literal for p in self._patterns for literal in p.literals))
-        self._rows_of = [
-            tuple(i for i, p in enumerate(self._patterns) if literal in p.literals) for literal in literals
-        ]
-        encoded = [literal.encode() for literal in literals]
-        self._automaton = BytesAhoCorasick(encoded, implementation=Implementation.DFA)
+        # Rows that only know a line and never make an event of it are not looked for, but asked.
+        self._silent = tuple(row for row, p in enumerate(self._patterns) if p.refine is no_event)
+        rows_of: dict[str, list[int]] = {}
+        for row, pattern in enumerate(self._patterns):
+            for literal in () if row in self._silent else pattern.literals:
+                rows_of.setdefault(literal, []).append(row)
+        self._literals = rows_of
+        self._rows_of = list(rows_of.values())
+        self._find = build_finder([literal.encode() for literal in rows_of])
+        self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def scan(self, block: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
         """Find the lines of a block that hold a literal.
@@ -87,37 +98,79 @@ class PatternTable:
             Start and end offset of the line (without its line end) and the rows worth trying, in table order.
         """
         start = end = -1
-        rows: set[int] = set()
-        for literal, first, last in self._automaton.find_matches_as_indexes(block, overlapping=True):
+        told: tuple[int, ...] = ()
+        for last, literal in self._find(block):
             if last > end:
-                if rows:
-                    yield start, end, tuple(sorted(rows))
-                    rows = set()
-                start = block.rfind(b"\n", 0, first) + 1
+                if told:
+                    yield start, end, self._rows(told)
+                start = block.rfind(b"\n", 0, last) + 1
                 end = block.find(b"\n", last)
                 end = len(block) if end < 0 else end
-            rows.update(self._rows_of[literal])
-        if rows:
-            yield start, end, tuple(sorted(rows))
+                told = (literal,)
+            else:
+                told += (literal,)
+        if told:
+            yield start, end, self._rows(told)
+
+    def _rows(self, literals: tuple[int, ...]) -> tuple[int, ...]:
+        # The same few literals come together again and again.
+        rows = self._known.get(literals)
+        if rows is None:
+            rows = tuple(sorted({row for literal in literals for row in self._rows_of[literal]}))
+            if len(literals) <= _MAX_REMEMBERED and len(self._known) < _MAX_KNOWN:
+                self._known[literals] = rows
+        return rows
 
     def may_match(self, raw: str, rows: Iterable[int]) -> bool:
         """Say whether a raw line, head and all, is worth a closer look: most hits of a literal are not."""
         head = raw[: 2 * MAX_MATCH_CHARACTERS]
-        return any(self._anchored[row] or self._regex(row).search(head) for row in rows)
+        for row in rows:  # noqa: SIM110 (a generator costs more than what it would ask)
+            if self._anchored[row] or (self._compiled[row] or self._regex(row)).search(head):
+                return True
+        return False
+
+    def covers(self, row: int) -> list[Cover]:
+        """List sets of literals of which each holds one of every raw line that a row matches; its own set first."""
+        pattern = self._patterns[row]
+        derived = [] if self._anchored[row] else derive_covers(bound_gaps(pattern.regex))
+        return [frozenset(pattern.literals), *derived]
+
+    def narrow(self, chosen: Mapping[int, Cover]) -> Finder:
+        """Build what finds the lines that may match, by other literals for some rows.
+
+        Returns:
+            The finder; its numbers mean nothing.
+        """
+        literals = {literal for literal, rows in self._literals.items() if not all(row in chosen for row in rows)}
+        return build_finder([literal.encode() for literal in sorted(literals.union(*chosen.values()))])
 
     def match(self, text: str, rows: Iterable[int]) -> Match | None:
         """Try rows on a text in order; the first that matches wins."""
-        head = text[:MAX_MATCH_CHARACTERS]
-        for row in rows:
-            found = self._regex(row).search(head)
-            if found is not None and (made := _make(self._patterns[row], found)) is not None:
-                return made
-        return None
+        return self.judge(text, rows)[0]
 
-    def refuses(self, text: str, rows: Iterable[int]) -> bool:
-        """Say whether a text without a match is of a known kind all the same: read, and found to be no event."""
+    def judge(self, text: str, rows: Iterable[int]) -> tuple[Match | None, bool]:
+        """Try rows on a text in order; the first that matches wins.
+
+        Returns:
+            The match; and without one, whether a row knows the text all the same and found it to be no event.
+        """
         head = text[:MAX_MATCH_CHARACTERS]
-        return any(self._patterns[row].refine is not None and self._regex(row).search(head) for row in rows)
+        is_refused = False
+        for row in rows:
+            found = (self._compiled[row] or self._regex(row)).search(head)
+            if found is not None:
+                if (made := _make(self._patterns[row], found)) is not None:
+                    return made, False
+                is_refused = True
+        return None, is_refused
+
+    def knows(self, text: str) -> bool:
+        """Say whether a row for lines that are no event matches a message."""
+        head = text[:MAX_MATCH_CHARACTERS]
+        return any(
+            any(literal in head for literal in self._patterns[row].literals) and self._regex(row).search(head)
+            for row in self._silent
+        )
 
     def match_text(self, text: str) -> Match | None:
         """Find the pattern of one text without a block around it."""
