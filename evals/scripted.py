@@ -111,8 +111,11 @@ class ScriptedServer:
                 await asyncio.sleep(0.02)
         plain: dict[str, Response] = {
             "html": HTMLResponse("<html><body>Welcome to nginx!</body></html>"),
+            "empty": Response(b"", media_type="application/json"),
             "empty_choices": JSONResponse({"id": "x", "object": "chat.completion", "choices": []}),
             "malformed": Response('{"id": "x", "choices": [{"mess', media_type="application/json"),
+            "error_401": JSONResponse({"error": {"message": "Unauthorized"}}, 401),
+            "error_404": JSONResponse({"detail": "Not Found"}, 404),
             "error_500": JSONResponse({"error": {"message": "CUDA error: out of memory"}}, 500),
             "limit_429": JSONResponse({"error": {"message": "slow down"}}, 429, {"retry-after": "0.05"}),
             "no_schema": JSONResponse({"error": {"message": "response_format is not supported"}}, 400),

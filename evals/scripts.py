@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from evals.conversation import Conversation, Row
 
 Trouble = Literal[
-    "", "hang", "drip", "cut", "html", "empty_choices", "malformed", "error_500", "limit_429", "no_schema"
-]
+    "", "hang", "drip", "cut", "html", "empty", "empty_choices", "malformed", "error_401", "error_404", "error_500",
+    "limit_429", "no_schema",
+]  # fmt: skip
 QUOTED_CHARACTERS = 140
 
 
@@ -150,7 +151,8 @@ SCRIPTS: Mapping[str, Script] = {
     "no_schema": refuse_schemas,
     **{
         trouble: make_trouble(trouble)
-        for trouble in ("hang", "drip", "cut", "html", "empty_choices", "malformed", "error_500", "limit_429")
+        for trouble in get_args(Trouble)
+        if trouble not in ("", "no_schema")
     },
 }  # fmt: skip
 

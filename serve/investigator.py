@@ -19,7 +19,7 @@ from agent.types import Case, Verdict
 from rag.errors import RagError
 from rag.library import Library
 from serve.library import open_library
-from serve.model import STOPPED, Progress
+from serve.asking import STOPPED, Progress
 from serve.terminal import note
 from tools.evidence import EvidenceBook
 from tools.harmless import neutralise

@@ -21,7 +21,7 @@ from agent.run import Run
 from agent.settings import Settings, load_settings
 from agent.triage import Memory, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
-from serve.model import open_investigator
+from serve.asking import open_investigator
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError

@@ -97,7 +97,7 @@ class OpenAIBackend:
         deadline = time.monotonic() + min(seconds, self._timeout_seconds)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return _read_reply(self._post(messages, extra, deadline), messages)
+                return _read_reply(self._post(messages, extra, deadline), messages, self._url)
             except openai.APIStatusError as error:
                 wait = _find_wait(error)
                 if attempt == ATTEMPTS or wait is None or time.monotonic() + wait > deadline:
@@ -150,22 +150,27 @@ class _SchemaRefusedError(ModelError):
     """The server does not take a JSON schema; the same question without one may work."""
 
 
-def _read_reply(raw: bytes, messages: Sequence[Message]) -> Reply:
+def _read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
     """Read a chat completion out of the bytes of an answer; anything else is a `ModelError`."""
     text = raw.decode("utf-8", "replace").strip()
-    fix = "check that the URL ends in /v1 and is an OpenAI-compatible server"
+    fix = _find_path_fix(url)
+    if not text:
+        raise ModelError(
+            f"{url} answered with an empty body.",
+            fix=f"curl -i {url}/models: whatever stands between here and the model may have dropped the answer",
+        )
     if text[:1] == "<":
-        raise ModelError("The endpoint answered with a web page, not with JSON.", fix=fix)
+        raise ModelError(f"{url} answered with a web page, not with JSON.", fix=fix)
     try:
         answer = json.loads(text, strict=False)
     except ValueError:
-        raise ModelError(f"The endpoint answered with malformed JSON: {text[:60]!r}.", fix=fix) from None
+        raise ModelError(f"{url} answered with malformed JSON: {text[:60]!r}.", fix=fix) from None
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise ModelError("The endpoint's answer holds no choices.", fix=fix)
+        raise ModelError(f"The answer of {url} holds no choices.", fix=fix)
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        raise ModelError("The endpoint's answer holds no message.", fix=fix)
+        raise ModelError(f"The answer of {url} holds no message.", fix=fix)
     content = message.get("content")
     text = content if isinstance(content, str) else ""
     calls = _read_calls(message.get("tool_calls"))
@@ -216,10 +221,14 @@ def _find_wait(error: openai.APIStatusError) -> float | None:
 def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_schema: bool) -> ModelError:
     code = error.status_code
     said = " ".join(str(error.message).split())[:160]
+    lists = f"curl {url}/models shows the names that are served; {name} may not be one"
+    # A server that knows the path but not the model says so; one that does not know the path speaks of no model.
+    knows_path = "model" in said.lower()
     fixes = {
-        401: "set DAYTWO_MODEL_KEY",
-        403: "set DAYTWO_MODEL_KEY to a key with the right to this model",
-        404: f"curl {url}/models shows the names that {url} serves; {name} may not be one",
+        401: "export DAYTWO_MODEL_KEY=KEY: the endpoint wants a key, or another one",
+        403: "export DAYTWO_MODEL_KEY=KEY, of a key with the right to this model",
+        404: lists if knows_path else _find_path_fix(url),
+        405: _find_path_fix(url),
         429: "the endpoint limits requests: wait, or lower the load",
     }
     if code in (400, 422) and asked_schema:
@@ -227,6 +236,13 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_sche
     if code in (400, 422) and "tool" in said.lower():
         return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
     return ModelError(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
+
+
+def _find_path_fix(url: str) -> str:
+    """What to type where the server is there and the path seems to be another."""
+    if url.endswith("/v1"):
+        return f"curl {url}/models: it must list models, as every OpenAI-compatible server does"
+    return f"--model {url}/v1#NAME: the URL of an OpenAI-compatible server ends in /v1"
 
 
 def _is_private(host: str) -> bool:

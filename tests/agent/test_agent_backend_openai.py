@@ -68,8 +68,11 @@ TROUBLES = {
     "drip": "no whole answer in time",
     "cut": "broke off",
     "html": "web page",
+    "empty": "answered with an empty body",
     "empty_choices": "no choices",
     "malformed": "malformed JSON",
+    "error_401": "answered 401",
+    "error_404": "answered 404",
     "error_500": "answered 500: Error code: 500 - CUDA error",
     "limit_429": "answered 429",
 }
@@ -88,6 +91,33 @@ def test_every_trouble_on_the_wire_is_one_error_within_its_time(trouble: str) ->
                 ask()
             assert time.monotonic() - started < 2.0
             assert caught.value.fix
+
+
+NEXT = {
+    "empty": "curl -i http",
+    "html": "/models: it must list models",
+    "error_401": "export DAYTWO_MODEL_KEY=KEY",
+    "error_404": "/models: it must list models",
+}
+
+
+@pytest.mark.parametrize("trouble", NEXT)
+def test_what_went_wrong_is_told_with_what_to_type(trouble: str) -> None:
+    with ScriptedServer(trouble) as server:
+        backend = open_backend(server)
+        with pytest.raises(ModelError) as caught:
+            backend.step(MESSAGES, TOOLS, seconds=5)
+        assert NEXT[trouble] in caught.value.fix
+        assert backend.failure is caught.value
+
+
+def test_a_url_without_its_version_is_told_so() -> None:
+    with ScriptedServer() as server:
+        url, name = parse_endpoint(server.spec)
+        backend = OpenAIBackend(url.removesuffix("/v1"), name, None, 5.0)
+        with pytest.raises(ModelError, match="404") as caught:
+            backend.step(MESSAGES, TOOLS, seconds=5)
+        assert caught.value.fix.startswith(f"--model {url}#NAME")
 
 
 def test_the_seconds_of_the_caller_bound_the_call_too() -> None:
