@@ -1,0 +1,282 @@
+"""How many conversations of a model fit on a card, and the command that serves them: arithmetic, not measurement.
+
+A context of N tokens takes N x 2 x layers x KV heads x head size x bytes of the cache's type. What is left for the
+cache is the share of the card that vLLM may use, less the weights, less what the engine itself needs.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from tools.errors import SiteConfigError
+
+Quantisation = Literal["fp8", "awq", "int8", "bf16"]
+KvType = Literal["bf16", "fp8"]
+
+UTILISATION = 0.90
+"""vLLM's own default for `--gpu-memory-utilization`."""
+ENGINE_GIB = 2.0
+"""What the engine needs beside weights and cache: an estimate; the server's start-up log tells the true figure."""
+KV_BYTES: Mapping[KvType, int] = {"bf16": 2, "fp8": 1}
+GIB, GB = 1024**3, 1000**3
+FP8_COMPUTE = 8.9
+"""Compute capability from which the tensor cores know FP8 (Ada Lovelace and newer)."""
+NO_CUSTOM_ALL_REDUCE = 8.6
+ORDER: tuple[Quantisation, ...] = ("fp8", "awq", "int8", "bf16")
+"""In which order quantisations are tried: the first that holds all agents wins, else the one that holds most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One GPU model: the memory that it reports in GiB and its compute capability, None where it was only told."""
+
+    name: str
+    reported_gib: float
+    compute: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What decides the size of a model's cache, and its weights: (quantisation, repository, GB), in :data:`ORDER`."""
+
+    name: str
+    layers: int
+    kv_heads: int
+    head_size: int
+    max_context: int
+    tool_parser: str
+    weights: tuple[tuple[Quantisation, str, float], ...]
+
+    def kv_bytes(self, kv: KvType = "bf16") -> int:
+        """Bytes of cache that one token takes."""
+        return 2 * self.layers * self.kv_heads * self.head_size * KV_BYTES[kv]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a model is served on some cards.
+
+    Attributes:
+        contexts: Whole conversations of `context_tokens` that fit at once, over all replicas.
+        tensor_parallel: Cards for one replica.
+        command: What starts one replica; `traps` says why it looks as it does.
+    """
+
+    card: Card
+    cards: int
+    model: str
+    quantisation: Quantisation
+    repository: str
+    weights_gib: float
+    kv: KvType
+    kv_bytes_per_token: int
+    context_tokens: int
+    contexts: int
+    replicas: int
+    tensor_parallel: int
+    cache_gib: float
+    command: str
+    traps: tuple[str, ...]
+
+
+@cache
+def load_cards() -> Mapping[str, Card]:
+    """Cards by every name that they go by, in lower case."""
+    found: dict[str, Card] = {}
+    for row in _read_rows("gpus.csv"):
+        card = Card(row["gpu"], float(row["reported_gib"]), float(row["compute_capability"]))
+        found |= {_key(name): card for name in (row["gpu"], *row["aliases"].split("|")) if name}
+    return found
+
+
+@cache
+def load_models() -> Mapping[str, Model]:
+    """Models by every name that they go by, in lower case."""
+    found: dict[str, Model] = {}
+    weights = _read_rows("weights.csv")
+    for row in _read_rows("models.csv"):
+        model = Model(
+            row["model"],
+            int(row["layers"]),
+            int(row["kv_heads"]),
+            int(row["head_size"]),
+            int(row["max_context"]),
+            row["tool_parser"],
+            tuple(
+                (name, w["repository"], float(w["gigabytes"]))
+                for name in ORDER
+                for w in weights
+                if (w["model"], w["quantisation"]) == (row["model"], name)
+            ),
+        )
+        found |= {_key(name): model for name in (row["model"], *row["aliases"].split("|")) if name}
+    return found
+
+
+def _read_rows(name: str) -> list[dict[str, str]]:
+    text = files("serve").joinpath("tables", name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_]+", "-", name.strip().lower())
+
+
+def parse_cards(spelling: str) -> tuple[int, Card]:
+    """Read `H100`, `24GB`, `2x3090`.
+
+    Raises:
+        SiteConfigError: No such card, and no size in GB either.
+    """
+    match = re.fullmatch(r"(?:(?P<count>\d{1,3})\s*[xX*]\s*)?(?P<card>.+?)", spelling.strip())
+    count, name = (int(match["count"] or 1), match["card"]) if match else (1, spelling)
+    card = load_cards().get(_key(name))
+    size = re.fullmatch(r"(?P<gb>\d+(?:\.\d+)?)\s*(?:gi?b|g)", name.strip(), re.IGNORECASE)
+    if card is None and size is not None:
+        card = Card(f"a card of {size['gb']} GiB", float(size["gb"]), None)
+    if card is None or count < 1:
+        known = ", ".join(dict.fromkeys(card.name for card in load_cards().values()))
+        raise SiteConfigError(
+            f"No card is known by the name {spelling!r}; known: {known}.", fix="daytwo model plan --gpu 24GB"
+        )
+    return count, card
+
+
+def parse_tokens(spelling: str) -> int:
+    """Read `8k`, `32768`: k is 1,024 tokens.
+
+    Raises:
+        SiteConfigError: Not a positive count.
+    """
+    match = re.fullmatch(r"(?P<count>\d+)\s*(?P<unit>[kK]?)", spelling.strip())
+    tokens = int(match["count"]) * (1024 if match["unit"] else 1) if match else 0
+    if tokens < 1:
+        raise SiteConfigError(f"{spelling!r} is no number of tokens.", fix="daytwo model plan --context 8k")
+    return tokens
+
+
+def find_model(name: str) -> Model:
+    """Find a model of the table.
+
+    Raises:
+        SiteConfigError: Not in the table.
+    """
+    model = load_models().get(_key(name.rpartition("/")[2]))
+    if model is None:
+        known = ", ".join(dict.fromkeys(one.name for one in load_models().values()))
+        raise SiteConfigError(
+            f"The table has no model {name!r}; it has {known}.", fix="daytwo model plan --model qwen3-coder"
+        )
+    return model
+
+
+def count_contexts(card: Card, weights_gib: float, context_bytes: int, tensor_parallel: int = 1) -> int:
+    """Whole contexts that fit beside the weights; 0 or less where none does."""
+    return int(measure_cache(card, weights_gib, tensor_parallel) * GIB // context_bytes)
+
+
+def measure_cache(card: Card, weights_gib: float, tensor_parallel: int = 1) -> float:
+    """GiB that are left for the cache on the cards of one replica."""
+    return tensor_parallel * (UTILISATION * card.reported_gib - ENGINE_GIB) - weights_gib
+
+
+def plan_service(
+    cards: int, card: Card, model: Model, *, context_tokens: int, agents: int, kv: KvType = "bf16"
+) -> Plan:
+    """Choose quantisation and layout: the first of :data:`ORDER` that holds all agents, else what holds most.
+
+    Args:
+        cards: How many cards of one kind.
+        card: Which.
+        model: With its weights.
+        context_tokens: Longest conversation.
+        agents: Conversations that are wanted at once.
+        kv: Type of the cache.
+
+    Raises:
+        SiteConfigError: Nothing fits, or the model knows no such context.
+    """
+    if context_tokens > model.max_context:
+        raise SiteConfigError(
+            f"{model.name} knows {model.max_context} tokens at most, not {context_tokens}.",
+            fix=f"daytwo model plan --context {model.max_context // 1024}k",
+        )
+    options = [
+        plan
+        for weights in model.weights
+        if _suits(weights[0], card) and (plan := _lay_out(cards, card, model, weights, context_tokens, kv)) is not None
+    ]
+    if not options:
+        smallest = min(gigabytes for _, _, gigabytes in model.weights) * GB / GIB
+        raise SiteConfigError(
+            f"{model.name} does not fit: its smallest weights are {smallest:.1f} GiB, and {cards} x {card.name} leave "
+            f"{cards * (UTILISATION * card.reported_gib - ENGINE_GIB):.1f} GiB for weights and cache.",
+            fix="daytwo model plan --gpu 2x3090, a shorter --context, or a smaller --model",
+        )
+    enough = [plan for plan in options if plan.contexts >= agents]
+    return enough[0] if enough else max(options, key=lambda plan: plan.contexts)
+
+
+def _suits(quantisation: Quantisation, card: Card) -> bool:
+    # Of a card that is only told by its size nothing but integer arithmetic may be counted on.
+    return quantisation != "fp8" or (card.compute is not None and card.compute >= FP8_COMPUTE)
+
+
+def _lay_out(
+    cards: int, card: Card, model: Model, weights: tuple[Quantisation, str, float], context_tokens: int, kv: KvType
+) -> Plan | None:
+    quantisation, repository, gigabytes = weights
+    weights_gib, token_bytes = gigabytes * GB / GIB, model.kv_bytes(kv)
+    for width in (1, 2, 4, 8):
+        held = count_contexts(card, weights_gib, token_bytes * context_tokens, width)
+        if width <= cards and held >= 1:
+            replicas = cards // width
+            return Plan(
+                card=card, cards=cards, model=model.name, quantisation=quantisation, repository=repository,
+                weights_gib=weights_gib, kv=kv, kv_bytes_per_token=token_bytes, context_tokens=context_tokens,
+                contexts=held * replicas, replicas=replicas, tensor_parallel=width,
+                cache_gib=measure_cache(card, weights_gib, width),
+                command=spell_command(model, repository, context_tokens, held, _flags(card, quantisation, width, kv)),
+                traps=tuple(_name_traps(card, quantisation, width, kv, cards - replicas * width)),
+            )  # fmt: skip
+    return None
+
+
+def _flags(card: Card, quantisation: Quantisation, width: int, kv: KvType) -> list[str]:
+    flags = [] if width == 1 else ["--tensor-parallel-size", str(width)]
+    if width > 1 and card.compute == NO_CUSTOM_ALL_REDUCE:
+        flags.append("--disable-custom-all-reduce")
+    if width >= 4 and quantisation == "fp8":
+        flags.append("--enable-expert-parallel")
+    return flags + (["--kv-cache-dtype", "fp8"] if kv == "fp8" else [])
+
+
+def spell_command(model: Model, repository: str, context_tokens: int, sequences: int, more: Sequence[str]) -> str:
+    """The command that serves one replica on the loopback address."""
+    words = [
+        "vllm", "serve", repository, "--served-model-name", model.name, "--host", "127.0.0.1",
+        "--max-model-len", str(context_tokens), "--gpu-memory-utilization", f"{UTILISATION:.2f}",
+        "--max-num-seqs", str(min(sequences, 256)), "--enable-prefix-caching",
+        "--enable-auto-tool-choice", "--tool-call-parser", model.tool_parser, *more,
+    ]  # fmt: skip
+    return shlex.join(words)
+
+
+def _name_traps(card: Card, quantisation: Quantisation, width: int, kv: KvType, idle: int) -> list[str]:
+    table = (
+        (card.compute is None, "the kind of card is not told: FP8 needs compute capability 8.9, so it is left out"),
+        (card.compute is not None and card.compute < FP8_COMPUTE, "no FP8 on this card: AWQ or more bits"),
+        (width > 1 and card.compute == NO_CUSTOM_ALL_REDUCE, "its own all-reduce hangs on cards of 8.6 without NVLink"),
+        (width >= 4 and quantisation == "fp8", "FP8 crashes over four cards and more without expert parallelism"),
+        (width > 1, "one card does not hold it; where one does, replicas are faster than tensor parallelism"),
+        (kv == "fp8", "an FP8 cache wants calibrated scales: compare `daytwo eval` with and without it"),
+        (idle > 0, f"{idle} of the cards stay idle"),
+    )
+    return [words for holds, words in table if holds]
