@@ -12,7 +12,8 @@ from tools.errors import UpstreamError
 from tools.host_bus import is_driver_loaded, read_pci_gpus
 from tools.host_driver import UNASKED
 from tools.host_paths import HostPaths
-from tools.nvml import NvmlReport, read_gpus
+from tools.nvml_reader import read_gpus
+from tools.nvml_report import NvmlReport
 from tools.shell import install_hint, run_command
 
 CheckStatus = Literal["present", "missing", "partial"]

@@ -20,7 +20,8 @@ from tools.entities import normalise_pci, same_node
 from tools.host_bus import PciGpu, is_driver_loaded, read_driver_gpus, read_pci_gpus
 from tools.host_gpu import build_gpu_facts
 from tools.host_paths import HostPaths
-from tools.nvml import NvmlReport, NvmlState, read_gpus
+from tools.nvml_reader import read_gpus
+from tools.nvml_report import NvmlReport, NvmlState
 from tools.types import Coverage, Entity, Event, Facts, Inventory, Moment, Quote, ReadStatus
 
 UNASKED: dict[NvmlState, tuple[str, str]] = {

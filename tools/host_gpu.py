@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from tools.entities import make_gpu, normalise_pci
-from tools.nvml import GpuReport, NvmlReport, Reading
-from tools.signals import GPU_SIGNAL_NAMES, RECOVERY_ACTIONS, SIGNALS, Signal, name_clock_reasons
+from tools.nvml_report import GpuProcess, GpuReport, NvmlReport, Reading
+from tools.signals import (
+    FABRIC_STATES,
+    FABRIC_TROUBLES,
+    GPU_SIGNAL_NAMES,
+    MAIN_GPU_SIGNALS,
+    RECOVERY_ACTIONS,
+    SIGNALS,
+    Signal,
+    name_clock_reasons,
+)
 from tools.types import Coverage, Entity, Event, Facts, Moment, Quote, ReadStatus, Window
 
 SOURCE = "NVML"
@@ -33,6 +42,7 @@ def build_gpu_facts(report: NvmlReport, *, node: str) -> Facts:
     entities = tuple(_entity(gpu, node) for gpu in report.gpus)
     pairs = list(zip(report.gpus, entities, strict=True))
     events = tuple(event for gpu, entity in pairs if (event := _event(gpu, entity, report.time)) is not None)
+    links = (*_find_links_down(pairs, report.time), *_find_fabric_troubles(pairs, report.time))
     told = {event.entity for event in events}
     gaps = [gap for gpu, entity in pairs if entity not in told and (gap := _gap(gpu, entity)) is not None]
     whole = Coverage(f"node:{node}", "gpu", "read")
@@ -40,7 +50,7 @@ def build_gpu_facts(report: NvmlReport, *, node: str) -> Facts:
         reason = f"{len(gaps)} of {len(report.gpus)} GPUs could not be read in full"
         whole = Coverage(f"node:{node}", "gpu", "partial", reason, gaps[0].fix)
     windows = (_window(report, entities),) if entities else ()
-    return Facts(windows=windows, events=events, entities=entities, coverage=(whole, *gaps))
+    return Facts(windows=windows, events=(*events, *links), entities=entities, coverage=(whole, *gaps))
 
 
 def _entity(gpu: GpuReport, node: str) -> Entity:
@@ -72,13 +82,25 @@ def _why_unread(gpu: GpuReport) -> str:
 
 
 _BY_CALL = {signal.nvml: signal for signal in SIGNALS.values() if signal.nvml}
+_MAIN_CALLS = frozenset(SIGNALS[name].nvml for name in MAIN_GPU_SIGNALS)
 
 
 def _quote_row(gpu: GpuReport) -> Quote:
-    told = [f"{reading.call} = {_spell(_BY_CALL[reading.call], reading.value)}" for reading in _answered(gpu)]
-    told += [f"process {pid} = {size / 1024**2:.0f} MiB" for pid, size in gpu.processes[:MAX_QUOTED_PROCESSES]]
+    told = [f"VBIOS {gpu.vbios}"] if gpu.vbios else []
+    told += [
+        f"{reading.call} = {_spell(_BY_CALL[reading.call], reading.value)}"
+        for reading in _answered(gpu)
+        if reading.call in _MAIN_CALLS
+    ]
+    told += [_spell_process(process) for process in gpu.processes[:MAX_QUOTED_PROCESSES]]
+    told += [f"MIG instance {uuid}" for uuid in gpu.mig]
     place = f"{SOURCE} nvmlDeviceGet*({_address(gpu)})"
     return Quote(place, None, f"GPU {gpu.index} {gpu.model}: " + ", ".join(told))
+
+
+def _spell_process(process: GpuProcess) -> str:
+    size = "memory not told" if process.used_bytes is None else f"{process.used_bytes / 1024**2:.0f} MiB"
+    return f"{process.kind} process {process.pid} = {size}"
 
 
 def _quote_signals(gpu: GpuReport) -> Iterable[tuple[Signal, Quote]]:
@@ -98,8 +120,11 @@ def _answered(gpu: GpuReport) -> Iterable[Reading]:
 
 _SPELLINGS = {
     "celsius": (1.0, " C"), "watts": (1.0, " W"), "hertz": (1e-6, " MHz"), "ratio": (100.0, " %"),
-    "bytes": (1 / 1024**2, " MiB"), "lanes": (1.0, " lanes"),
+    "bytes": (1 / 1024**2, " MiB"), "lanes": (1.0, " lanes"), "seconds": (1.0, " s"), "joules": (1.0, " J"),
 }  # fmt: skip
+
+
+_WORDS = {"gpu_recovery_action": RECOVERY_ACTIONS, "gpu_fabric_state": FABRIC_STATES}
 
 
 def _spell(signal: Signal, value: float | None) -> str:
@@ -107,8 +132,8 @@ def _spell(signal: Signal, value: float | None) -> str:
         return "?"
     if signal.name == "gpu_clock_event_reasons":
         return f"{int(value):#x} ({' '.join(name_clock_reasons(int(value))) or 'none'})"
-    if signal.name == "gpu_recovery_action":
-        return f"{int(value)} ({RECOVERY_ACTIONS.get(int(value), 'unknown')})"
+    if signal.name in _WORDS:
+        return f"{int(value)} ({_WORDS[signal.name].get(int(value), 'unknown')})"
     factor, unit = _SPELLINGS.get(signal.unit, (1.0, ""))
     return f"{value * signal.nvml_scale * factor:.10g}{unit}"
 
@@ -123,6 +148,45 @@ def _event(gpu: GpuReport, entity: Entity, time: float) -> Event | None:
     return Event(Moment("utc", time), entity, code, quote, fields, "kernel")
 
 
+def _find_links_down(pairs: Sequence[tuple[GpuReport, Entity]], time: float) -> Iterable[Event]:
+    """Find GPUs with fewer NVLinks up than their peers have: a board may leave some of them unused on all."""
+    most = max((sum(link.is_up for link in gpu.links) for gpu, _ in pairs), default=0)
+    for gpu, entity in pairs:
+        down = [link for link in gpu.links if not link.is_up]
+        up = len(gpu.links) - len(down)
+        if not gpu.links or up == most:
+            continue
+        call = f"nvmlDeviceGetNvLinkState({_address(gpu)})"
+        words = f"{call}: link {', '.join(str(link.link) for link in down)} inactive; {up} up, {most} on a peer"
+        fields = {"down": str(most - up), "up": str(up), "links": " ".join(str(link.link) for link in down)}
+        yield Event(
+            Moment("utc", time), entity, "nvlink:down", Quote(f"{SOURCE} {call}", None, words), fields, "kernel"
+        )
+
+
+def _find_fabric_troubles(pairs: Sequence[tuple[GpuReport, Entity]], time: float) -> Iterable[Event]:
+    for gpu, entity in pairs:
+        told = {reading.call: int(reading.value) for reading in gpu.readings if reading.value is not None}
+        words = _spell_fabric_trouble(told)
+        if words:
+            call = f"nvmlDeviceGetGpuFabricInfoV({_address(gpu)})"
+            quote = Quote(f"{SOURCE} {call}", None, f"{call}: {words}")
+            yield Event(Moment("utc", time), entity, "fabric:error", quote, {"reason": words}, "kernel")
+
+
+def _spell_fabric_trouble(told: Mapping[str, int]) -> str:
+    """Say what is wrong with the NVLink fabric of a GPU; empty for nothing, or where it has none."""
+    state, status = told.get("GpuFabricInfoV[state]", 0), told.get("GpuFabricInfoV[status]", 0)
+    if not state:
+        return ""
+    if state < max(FABRIC_STATES):
+        return f"the GPU has not joined its NVLink fabric: {FABRIC_STATES[state]}"
+    if status:
+        return f"joining the NVLink fabric ended with NVML error {status}"
+    mask = told.get("GpuFabricInfoV[health]", 0)
+    return ", ".join(words for shift, width, words in FABRIC_TROUBLES if mask >> shift & width == 1)
+
+
 def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
     """Say what of a GPU could not be read, beyond what its kind or its driver does not offer."""
     fix = f"nvidia-smi -q -i {_address(gpu)}; dmesg | grep -iE 'nvrm|xid'"
@@ -132,9 +196,11 @@ def _gap(gpu: GpuReport, entity: Entity) -> Coverage | None:
         said = f": {gpu.words}" if gpu.words else ""
         named = f"GPU {gpu.index} ({_address(gpu)})" if gpu.pci else f"GPU {gpu.index}"
         return Coverage(str(entity), "gpu", "missing", f"{named}, {gpu.call}{said}", fix)
-    failed = [reading for reading in gpu.readings if reading.value is None and reading.reason not in EXPECTED_REASONS]
+    # What only some kinds and drivers tell is no gap where it is not told; the window holds the reason.
+    main = [reading for reading in gpu.readings if reading.call in _MAIN_CALLS]
+    failed = [reading for reading in main if reading.value is None and reading.reason not in EXPECTED_REASONS]
     if not failed:
         return None
     named = ", ".join(f"{reading.call} {reading.reason}" for reading in failed[:3])
     status: ReadStatus = "partial" if any(True for _ in _answered(gpu)) else "missing"
-    return Coverage(str(entity), "gpu", status, f"{len(failed)} of {len(gpu.readings)} readings failed: {named}", fix)
+    return Coverage(str(entity), "gpu", status, f"{len(failed)} of {len(main)} readings failed: {named}", fix)

@@ -1,246 +1,43 @@
-"""Ask NVML in a child process that can be abandoned: a GPU stuck in the kernel must not hang us.
+"""Ask NVML, as a script in a child process: see :mod:`tools.nvml_reader`. Imports nothing of Daytwo, to start at once.
 
-The child is this very file, run as a script: it imports nothing of Daytwo, so that it starts at once. It writes one
-JSON line before each call and one after each GPU; the parent watches the clock. A child that stops talking is killed
-and left behind, even where the kernel holds it in uninterruptible sleep, and new children go on with the other GPUs.
+``nvml.py [INDEX…]`` reads GPUs, all where none is named; ``nvml.py events`` says each Xid as the driver tells of it.
+Each line of output is a JSON object with a ``kind``.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
-import selectors
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-NvmlState = Literal[
-    "ok", "library_missing", "driver_not_loaded", "library_mismatch", "no_permission", "timeout", "error"
-]
-GpuState = Literal["ok", "error", "timeout"]
-
-START_SECONDS = 15.0
-"""Longest wait for the child to start Python and load the library; generous, for a machine under load."""
-MAX_CHILDREN = 4
-
-STATES: dict[int, NvmlState] = {
-    4: "no_permission",  # NVML_ERROR_NO_PERMISSION
-    9: "driver_not_loaded",  # NVML_ERROR_DRIVER_NOT_LOADED
-    12: "library_missing",  # NVML_ERROR_LIBRARY_NOT_FOUND, raised by the binding
-    18: "library_mismatch",  # NVML_ERROR_LIB_RM_VERSION_MISMATCH
-}
 FATAL_CODES = frozenset({15, 16})
 """GPU_IS_LOST and RESET_REQUIRED: every further call on that GPU would say the same."""
-REASONS = {3: "not_supported", 4: "no_permission", 13: "not_in_this_driver", 15: "gpu_lost", 16: "reset_required"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One answer of NVML.
-
-    Attributes:
-        call: Function without ``nvmlDeviceGet``, argument in brackets, as in the table of signals.
-        value: In NVML's own unit; None where it gave none.
-        code: NVML's return code, 0 where it answered.
-    """
-
-    call: str
-    value: float | None
-    code: int = 0
-
-    @property
-    def reason(self) -> str:
-        """Why there is no value; empty where there is one."""
-        return "" if self.value is not None else REASONS.get(self.code, f"nvml_error_{self.code}")
-
-
-@dataclass(frozen=True, slots=True)
-class GpuReport:
-    """What NVML told of one GPU.
-
-    Attributes:
-        state: ``ok``; ``error`` where a call said that the GPU is gone or cannot be opened; ``timeout``.
-        call: The call that failed or never returned, full name.
-        code, words: NVML's return code and its own words for it.
-        processes: (process id, bytes of GPU memory) of the compute processes.
-    """
-
-    index: int
-    state: GpuState = "ok"
-    pci: str = ""
-    uuid: str = ""
-    serial: str = ""
-    model: str = ""
-    readings: tuple[Reading, ...] = ()
-    processes: tuple[tuple[int, int], ...] = ()
-    call: str = ""
-    code: int = 0
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NvmlReport:
-    """What NVML told at all.
-
-    Attributes:
-        state: ``ok`` where NVML could be opened; each GPU then has a state of its own.
-        words: NVML's words for a state that is not ``ok``.
-        time: Unix seconds of the reading.
-    """
-
-    state: NvmlState
-    words: str = ""
-    code: int = 0
-    driver_version: str = ""
-    gpus: tuple[GpuReport, ...] = ()
-    time: float = 0.0
-    timeout_seconds: float = 0.0
-
-
-# ---- the parent ----
-
-
-def read_gpus(*, timeout_seconds: float) -> NvmlReport:
-    """Read every GPU that NVML lists, in children, with a time-out for each GPU.
-
-    Args:
-        timeout_seconds: Longest wait for NVML to open, and for all calls on one GPU together.
-
-    Returns:
-        All that was told. A GPU that never answers costs at most twice the time-out in all, however many they are (in
-        rounds of four): after the first, each remaining GPU gets a child of its own.
-    """
-    started = time.time()
-    first = _Child((), timeout_seconds).run()
-    report = replace(first.report, time=started, timeout_seconds=timeout_seconds)
-    if report.state != "ok" or len(first.gpus) == first.count:
-        return replace(report, gpus=_in_order(first.gpus))
-    left = [index for index in range(first.count) if index not in first.gpus]
-    with ThreadPoolExecutor(max_workers=MAX_CHILDREN) as pool:
-        rest = list(pool.map(lambda index: _read_alone(index, timeout_seconds), left))
-    return replace(report, gpus=_in_order({**first.gpus, **{gpu.index: gpu for gpu in rest}}))
-
-
-def _read_alone(index: int, timeout_seconds: float) -> GpuReport:
-    child = _Child((index,), timeout_seconds).run()
-    if index in child.gpus:
-        return child.gpus[index]
-    state: GpuState = "timeout" if child.report.state == "timeout" else "error"
-    return GpuReport(index, state, call=child.call, code=child.report.code, words=child.report.words)
-
-
-def _in_order(gpus: Mapping[int, GpuReport]) -> tuple[GpuReport, ...]:
-    return tuple(gpus[index] for index in sorted(gpus))
-
-
-class _Child:
-    """One child process and what it has told so far."""
-
-    def __init__(self, indices: Sequence[int], timeout_seconds: float) -> None:
-        self._argv = [sys.executable, "-P", os.path.abspath(__file__), *map(str, indices)]  # noqa: PTH100  # no pathlib in the child
-        self._timeout = timeout_seconds
-        self._buffer = b""
-        self._identity = GpuReport(0)
-        self._current: int | None = None
-        self._finished = False
-        self.report = NvmlReport("error")
-        self.gpus: dict[int, GpuReport] = {}
-        self.count = 0
-        self.call = ""
-
-    def run(self) -> _Child:
-        """Start the child and listen until it ends or stops talking."""
-        from tools.shell import stop_process_group  # here, as the child imports nothing of Daytwo
-
-        null, pipe = subprocess.DEVNULL, subprocess.PIPE
-        process = subprocess.Popen(self._argv, stdin=null, stdout=pipe, stderr=null, start_new_session=True)  # noqa: S603
-        timed_out = not self._listen(process)
-        stop_process_group(process)
-        if process.stdout is not None:
-            process.stdout.close()
-        if not self._finished:
-            self._note_end(timed_out=timed_out, exit_code=process.returncode)
-        return self
-
-    def _note_end(self, *, timed_out: bool, exit_code: int | None) -> None:
-        """Put down what a child that was not done leaves open: the GPU that it was at, or NVML as a whole."""
-        words = f"no answer within {self._timeout:g} s" if timed_out else f"the library ended the process ({exit_code})"
-        if self._current is not None:
-            state: GpuState = "timeout" if timed_out else "error"
-            self.gpus[self._current] = replace(self._identity, state=state, call=self.call, words=words)
-        elif self.report.state != "ok":
-            self.report = NvmlReport("timeout" if timed_out else "error", f"{self.call or 'the NVML child'}: {words}")
-
-    def _listen(self, process: subprocess.Popen[bytes]) -> bool:
-        """Take in lines until the child is done (True) or a deadline passes (False)."""
-        if process.stdout is None:
-            return False
-        deadline = time.monotonic() + START_SECONDS
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not self._finished:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    return False
-                chunk = os.read(process.stdout.fileno(), 65536)
-                if not chunk:
-                    return True
-                for message in self._split(chunk):
-                    if self._take(message):
-                        deadline = time.monotonic() + self._timeout
-        return True
-
-    def _split(self, chunk: bytes) -> Iterator[dict[str, Any]]:
-        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        for line in lines:
-            if line.startswith(b'{"kind"'):  # a library may write to standard output too
-                yield json.loads(line)
-
-    def _take(self, message: dict[str, Any]) -> bool:
-        """Note one message; return True where the clock starts anew."""
-        kind = message.pop("kind")
-        if kind == "call":
-            self.call = message["call"]
-            return self.call == "nvmlInit"  # from here on it is NVML's time, not Python's
-        if kind == "identity":
-            self._identity = GpuReport(**message)
-            return False
-        if kind == "gpu":
-            self._current, self._identity = message["index"], GpuReport(message["index"])
-        elif kind == "read":
-            self.gpus[message["index"]] = _parse_gpu(message)
-            self._current = None
-        elif kind == "open":
-            self.count = message.pop("count")
-            self.report = NvmlReport("ok", driver_version=message["driver_version"])
-        elif kind == "failed":
-            self.report = NvmlReport(STATES.get(message["code"], "error"), message["words"], message["code"])
-        self._finished = kind in ("failed", "done")
-        return True
-
-
-def _parse_gpu(message: dict[str, Any]) -> GpuReport:
-    readings = tuple(Reading(call, value, code) for call, value, code in message.pop("readings"))
-    processes = tuple((int(pid), int(size)) for pid, size in message.pop("processes"))
-    return GpuReport(**message, readings=readings, processes=processes)
-
-
-# ---- the child ----
+NOT_FOUND_CODES = frozenset({2, 13, 25, 26})
+"""INVALID_ARGUMENT, FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH, DEPRECATED: an older spelling may be known."""
+FUNCTION_NOT_FOUND, TIMEOUT = 13, 10
+HIDDEN = -1
+"""Code of our own: processes of other containers are not shown, so that none is no answer."""
+INITIAL_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of the kernel's include/linux/proc_ns.h
+BEAT_MILLISECONDS = 1000
+XID_EVENT, DOUBLE_BIT_EVENT = 0x8, 0x2
 
 
 @dataclass(slots=True)
 class _Device:
-    """A GPU in the child: its handle, and what was read of it."""
+    """A GPU: its handle, and what was read of it."""
 
     binding: Any
     index: int
     handle: Any = None
     identity: dict[str, str] = field(default_factory=dict)
     readings: list[tuple[str, float | None, int]] = field(default_factory=list)
-    processes: list[tuple[int, int]] = field(default_factory=list)
+    processes: list[tuple[int, int | None, str]] = field(default_factory=list)
+    links: list[tuple[int, bool, dict[str, int]]] = field(default_factory=list)
+    mig: list[str] = field(default_factory=list)
     failure: tuple[str, int, str] = ("", 0, "")
 
 
@@ -249,8 +46,11 @@ def _say(kind: str, **message: object) -> None:
     sys.stdout.flush()
 
 
-_REMAPPED = tuple(f"RemappedRows[{what}]" for what in ("corrected", "uncorrected", "pending", "failure"))
-_READINGS: tuple[tuple[tuple[str, ...], str, tuple[int, ...]], ...] = (
+def _name(function: str, *arguments: str) -> tuple[str, ...]:
+    return tuple(f"{function}[{argument}]" for argument in arguments)
+
+
+_READINGS: tuple[tuple[tuple[str, ...], str, tuple[object, ...]], ...] = (
     # names of the values, function without nvmlDeviceGet, arguments
     (("Temperature[GPU]",), "Temperature", (0,)),
     (("PowerUsage",), "PowerUsage", ()),
@@ -259,20 +59,46 @@ _READINGS: tuple[tuple[tuple[str, ...], str, tuple[int, ...]], ...] = (
     (("ClockInfo[SM]",), "ClockInfo", (1,)),
     (("MaxClockInfo[SM]",), "MaxClockInfo", (1,)),
     (("ClockInfo[MEM]",), "ClockInfo", (2,)),
-    (("UtilizationRates[gpu]",), "UtilizationRates", ()),
-    (("MemoryInfo[used]", "MemoryInfo[total]"), "MemoryInfo", ()),
+    (_name("UtilizationRates", "gpu", "memory"), "UtilizationRates", ()),
     (("CurrentClocksEventReasons",), "CurrentClocksEventReasons", ()),
     (("TotalEccErrors[corrected, volatile]",), "TotalEccErrors", (0, 0)),
     (("TotalEccErrors[uncorrected, volatile]",), "TotalEccErrors", (1, 0)),
     (("TotalEccErrors[corrected, aggregate]",), "TotalEccErrors", (0, 1)),
     (("TotalEccErrors[uncorrected, aggregate]",), "TotalEccErrors", (1, 1)),
-    (_REMAPPED, "RemappedRows", ()),
+    (_name("RemappedRows", "corrected", "uncorrected", "pending", "failure"), "RemappedRows", ()),
     (("RetiredPagesPendingStatus",), "RetiredPagesPendingStatus", ()),
     (("CurrPcieLinkWidth",), "CurrPcieLinkWidth", ()),
     (("MaxPcieLinkWidth",), "MaxPcieLinkWidth", ()),
     (("CurrPcieLinkGeneration",), "CurrPcieLinkGeneration", ()),
     (("MaxPcieLinkGeneration",), "MaxPcieLinkGeneration", ()),
     (("PcieReplayCounter",), "PcieReplayCounter", ()),
+    (("ClockInfo[GRAPHICS]",), "ClockInfo", (0,)),
+    (("MaxClockInfo[MEM]",), "MaxClockInfo", (2,)),
+    (("PerformanceState",), "PerformanceState", ()),
+    (("EnforcedPowerLimit",), "EnforcedPowerLimit", ()),
+    (_name("PowerManagementLimitConstraints", "min", "max"), "PowerManagementLimitConstraints", ()),
+    (("TotalEnergyConsumption",), "TotalEnergyConsumption", ()),
+    (("TemperatureThreshold[SHUTDOWN]",), "TemperatureThreshold", (0,)),
+    (("TemperatureThreshold[SLOWDOWN]",), "TemperatureThreshold", (1,)),
+    (("TemperatureThreshold[MEM_MAX]",), "TemperatureThreshold", (2,)),
+    (("TemperatureThreshold[GPU_MAX]",), "TemperatureThreshold", (3,)),
+    (("MarginTemperature",), "MarginTemperature", ()),
+    (("ViolationStatus[POWER]",), "ViolationStatus", (0,)),
+    (("ViolationStatus[THERMAL]",), "ViolationStatus", (1,)),
+    (("ViolationStatus[SYNC_BOOST]",), "ViolationStatus", (2,)),
+    (("ViolationStatus[BOARD_LIMIT]",), "ViolationStatus", (3,)),
+    (("ViolationStatus[RELIABILITY]",), "ViolationStatus", (5,)),
+    (_name("EccMode", "current", "pending"), "EccMode", ()),
+    (("MemoryErrorCounter[uncorrected, volatile, DRAM]",), "MemoryErrorCounter", (1, 0, 2)),
+    (("MemoryErrorCounter[uncorrected, volatile, SRAM]",), "MemoryErrorCounter", (1, 0, 7)),
+    (("MemoryErrorCounter[uncorrected, aggregate, DRAM]",), "MemoryErrorCounter", (1, 1, 2)),
+    (("MemoryErrorCounter[uncorrected, aggregate, SRAM]",), "MemoryErrorCounter", (1, 1, 7)),
+    (_name("RowRemapperHistogram", "max", "high", "partial", "low", "none"), "RowRemapperHistogram", ()),
+    (("RetiredPages[MULTIPLE_SINGLE_BIT]",), "RetiredPages", (0,)),
+    (("RetiredPages[DOUBLE_BIT]",), "RetiredPages", (1,)),
+    (("PersistenceMode",), "PersistenceMode", ()),
+    (("ComputeMode",), "ComputeMode", ()),
+    (_name("MigMode", "current", "pending"), "MigMode", ()),
 )
 
 
@@ -280,26 +106,56 @@ def _alone(value: float) -> tuple[float, ...]:
     return (value,)
 
 
-_UNPACK: dict[str, Callable[[Any], tuple[float, ...]]] = {
-    "UtilizationRates": lambda answer: (answer.gpu,),
-    "MemoryInfo": lambda answer: (answer.used, answer.total),
+_UNPACK: dict[str, Callable[[Any], Iterable[float]]] = {
+    "UtilizationRates": lambda answer: (answer.gpu, answer.memory),
     "RemappedRows": tuple,
+    "PowerManagementLimitConstraints": tuple,
+    "ViolationStatus": lambda answer: (answer.violationTime,),
+    "EccMode": tuple,
+    "RowRemapperHistogram": lambda answer: (answer.max, answer.high, answer.partial, answer.low, answer.none),
+    "RetiredPages": lambda answer: (len(answer),),
+    "MigMode": tuple,
 }
 _OLDER_NAMES = {"CurrentClocksEventReasons": "CurrentClocksThrottleReasons"}  # drivers before 535
-_FIELDS = {"FieldValues[MEMORY_TEMP]": 82, "FieldValues[GET_GPU_RECOVERY_ACTION]": 230}
+_FIELDS = {
+    "FieldValues[MEMORY_TEMP]": 82,
+    "FieldValues[GET_GPU_RECOVERY_ACTION]": 230,
+    "FieldValues[PCIE_REPLAY_ROLLOVER_COUNTER]": 95,
+    "FieldValues[CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN]": 269,
+    "FieldValues[CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN]": 270,
+    "FieldValues[CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN]": 271,
+}
 _NVLINK_FIELDS = (38, 45, 52, 59)  # CRC flit, CRC data, replay, recovery: totals over all lanes
 _NVLINK_NAME = "FieldValues[NVLINK_*_ERROR_COUNT_TOTAL]"
+_LINK_FIELDS = {
+    161: "replay", 162: "recovery", 163: "crc",  # NVLINK_ERROR_DL_*, up to Hopper
+    208: "receive", 214: "failed recovery", 219: "effective",  # NVLINK_COUNT_*, from Blackwell on
+}  # fmt: skip
 _FIELD_VALUE_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # by nvmlValueType_t
+_STRUCTS: tuple[tuple[str, tuple[tuple[str, int], ...], dict[str, str]], ...] = (
+    # function, its structures with their version (newest first), name of a value to the member that holds it
+    ("GpuFabricInfoV", (("c_nvmlGpuFabricInfo_v3_t", 3), ("c_nvmlGpuFabricInfo_v2_t", 2)),
+     {"state": "state", "status": "status", "health": "healthMask"}),
+    ("SramEccErrorStatus", (("c_nvmlEccSramErrorStatus_v1_t", 1),), {"threshold": "bThresholdExceeded"}),
+)  # fmt: skip
+_PROCESS_CALLS = (
+    ("compute", "ComputeRunningProcesses_v3"),
+    ("graphics", "GraphicsRunningProcesses_v3"),
+    ("mps", "MPSComputeRunningProcesses_v3"),
+)
 
 
 def _ask(device: _Device, name: str, *arguments: object) -> tuple[Any, int]:
     """Make one call on a GPU; return (answer, code)."""
     call = f"nvmlDeviceGet{name}"
     _say("call", call=call)
+    function = getattr(device.binding, call, None)
+    if function is None:
+        return None, FUNCTION_NOT_FOUND  # an older binding
     try:
-        return getattr(device.binding, call)(device.handle, *arguments), 0
+        return function(device.handle, *arguments), 0
     except device.binding.NVMLError as error:
-        if error.value == 13 and name in _OLDER_NAMES:
+        if error.value == FUNCTION_NOT_FOUND and name in _OLDER_NAMES:
             return _ask(device, _OLDER_NAMES[name], *arguments)
         if error.value in FATAL_CODES and not device.failure[0]:
             device.failure = (call, error.value, str(error))
@@ -316,11 +172,12 @@ def _read_device(device: _Device) -> None:
         unpack = _UNPACK.get(function, _alone)
         values: Iterable[float | None] = unpack(answer) if code == 0 else [None] * len(names)
         device.readings += [(name, value, code) for name, value in zip(names, values, strict=True)]
+    _read_memory(device)
+    _read_structs(device)
     _read_fields(device)
     _read_links(device)
-    answer, code = _ask(device, "ComputeRunningProcesses_v3")
-    if code == 0:
-        device.processes = [(process.pid, process.usedGpuMemory or 0) for process in answer]
+    _read_processes(device)
+    _read_mig(device)
 
 
 def _open_device(device: _Device) -> None:
@@ -331,12 +188,44 @@ def _open_device(device: _Device) -> None:
     except device.binding.NVMLError as error:
         device.failure = (call, error.value, str(error))
         return
-    for key, function in (("pci", "PciInfo"), ("uuid", "UUID"), ("serial", "Serial"), ("model", "Name")):
+    wanted = (("pci", "PciInfo"), ("uuid", "UUID"), ("serial", "Serial"), ("model", "Name"), ("vbios", "VbiosVersion"))
+    for key, function in wanted:
         answer, code = _ask(device, function)
         if code == 0:
-            text = answer.busId if key == "pci" else answer
-            device.identity[key] = text.decode() if isinstance(text, bytes) else text
+            device.identity[key] = _text(answer.busId if key == "pci" else answer)
     _say("identity", index=device.index, **device.identity)
+
+
+def _text(answer: str | bytes) -> str:
+    return answer.decode() if isinstance(answer, bytes) else answer
+
+
+def _read_memory(device: _Device) -> None:
+    """Read memory in use without what the driver keeps for itself, which only the second version tells apart."""
+    answer, code = _ask(device, "MemoryInfo", getattr(device.binding, "nvmlMemory_v2", None))
+    if code in NOT_FOUND_CODES:
+        answer, code = _ask(device, "MemoryInfo")
+    told = {"used": None, "total": None} if answer is None else {"used": answer.used, "total": answer.total}
+    device.readings += [(f"MemoryInfo[{name}]", value, code) for name, value in told.items()]
+
+
+def _read_structs(device: _Device) -> None:
+    for function, versions, members in _STRUCTS:
+        answer, code = None, FUNCTION_NOT_FOUND
+        for name, version in versions:
+            struct = getattr(device.binding, name, None)
+            if struct is None or device.failure[0] or (answer is None and code not in NOT_FOUND_CODES):
+                continue
+            answer = struct()
+            answer.version = ctypes.sizeof(struct) | version << 24
+            _, code = _ask(device, function, ctypes.byref(answer))
+            if code == 0:
+                break
+            answer = None
+        device.readings += [
+            (f"{function}[{name}]", None if answer is None else float(getattr(answer, member)), code)
+            for name, member in members.items()
+        ]
 
 
 def _read_fields(device: _Device) -> None:
@@ -359,19 +248,68 @@ def _field_number(one: Any) -> float | None:  # noqa: ANN401  # a ctypes structu
 
 
 def _read_links(device: _Device) -> None:
-    active, known, code = 0, False, device.failure[1]
+    states: list[bool] = []
+    code = device.failure[1]
     for link in range(device.binding.NVML_NVLINK_MAX_LINKS):
         if device.failure[0]:
             break
         answer, code = _ask(device, "NvLinkState", link)
         if code != 0:
             break  # links are numbered without gaps: the first that is not there ends them
-        active, known = active + int(answer == 1), True
-    device.readings.append(("NvLinkState", active if known else None, 0 if known else code))
+        states.append(answer == 1)
+    device.readings.append(("NvLinkState", sum(states) if states else None, 0 if states else code))
+    errors = _read_link_errors(device, len(states))
+    device.links = [(link, is_up, errors.get(link, {})) for link, is_up in enumerate(states)]
 
 
-def _answer(indices: Sequence[int]) -> None:
-    """Be the child: open NVML, read the GPUs asked for (all where none is named), say each."""
+def _read_link_errors(device: _Device, count: int) -> dict[int, dict[str, int]]:
+    """Read what each link has counted, all in one call."""
+    found: dict[int, dict[str, int]] = {}
+    if not count or device.failure[0]:
+        return found
+    answer, code = _ask(device, "FieldValues", [(one, link) for link in range(count) for one in _LINK_FIELDS])
+    for one in () if answer is None or code else answer:
+        number = _field_number(one)
+        if number is not None:
+            found.setdefault(one.scopeId, {})[_LINK_FIELDS[one.fieldId]] = int(number)
+    return found
+
+
+def _read_processes(device: _Device) -> None:
+    codes = []
+    for kind, function in _PROCESS_CALLS:
+        answer, code = (None, device.failure[1]) if device.failure[0] else _ask(device, function)
+        codes.append(code)
+        if code == 0:
+            device.processes += [(one.pid, one.usedGpuMemory, kind) for one in answer]
+    count: float | None = len({pid for pid, _, _ in device.processes})
+    code = codes[0]
+    if not count and code == 0 and not _sees_all_processes():
+        code = HIDDEN
+    device.readings.append(("ComputeRunningProcesses", count if code == 0 else None, code))
+
+
+def _sees_all_processes() -> bool:
+    try:
+        return os.readlink("/proc/self/ns/pid") == INITIAL_PID_NAMESPACE  # noqa: PTH115  # no pathlib in the child
+    except OSError:
+        return False
+
+
+def _read_mig(device: _Device) -> None:
+    if not any(name == "MigMode[current]" and value for name, value, _ in device.readings):
+        return
+    count, code = _ask(device, "MaxMigDeviceCount")
+    for number in range(count if code == 0 else 0):
+        handle, code = _ask(device, "MigDeviceHandleByIndex", number)
+        if code == 0:
+            instance = _Device(device.binding, device.index, handle)
+            answer, code = _ask(instance, "UUID")
+            device.mig += [_text(answer)] if code == 0 else []
+
+
+def _open() -> tuple[Any, int] | None:
+    """Open NVML: (binding, number of GPUs); None where it says no."""
     import pynvml  # heavy, and only the child needs it
 
     binding: Any = pynvml
@@ -381,19 +319,77 @@ def _answer(indices: Sequence[int]) -> None:
         count, version = binding.nvmlDeviceGetCount(), binding.nvmlSystemGetDriverVersion()
     except binding.NVMLError as error:
         _say("failed", code=error.value, words=str(error))
+        return None
+    _say("open", count=count, driver_version=_text(version))
+    return binding, count
+
+
+def _answer(indices: Sequence[int]) -> None:
+    """Read the GPUs asked for (all where none is named), say each."""
+    opened = _open()
+    if opened is None:
         return
-    _say("open", count=count, driver_version=version)
+    binding, count = opened
     for index in indices or range(count):
         _say("gpu", index=index)
         device = _Device(binding, index)
         _read_device(device)
         call, code, words = device.failure
         _say(
-            "read", index=index, state="error" if call else "ok", call=call, code=code, words=words,
-            readings=device.readings, processes=device.processes, **device.identity,
+            "read", index=index, state="error" if call else "ok", call=call, code=code, words=words, mig=device.mig,
+            readings=device.readings, processes=device.processes, links=device.links, **device.identity,
         )  # fmt: skip
     _say("done")
 
 
+def _watch() -> None:
+    """Say each Xid as it comes, and a beat where none does; ends when nobody listens any more."""
+    opened = _open()
+    if opened is None:
+        return
+    binding, count = opened
+    try:
+        events = binding.nvmlEventSetCreate()
+        for index in range(count):
+            _register(binding, index, events)
+        while True:
+            _wait(binding, events)
+    except binding.NVMLError as error:
+        _say("failed", code=error.value, words=str(error))
+    except BrokenPipeError:
+        os._exit(0)  # nothing is left to be flushed to
+
+
+def _register(binding: Any, index: int, events: object) -> None:  # noqa: ANN401  # the module of NVIDIA
+    device = _Device(binding, index)
+    _open_device(device)
+    if device.failure[0]:
+        return
+    answer, code = _ask(device, "SupportedEventTypes")
+    wanted = (XID_EVENT | DOUBLE_BIT_EVENT) & (answer if code == 0 else 0)
+    try:
+        binding.nvmlDeviceRegisterEvents(device.handle, wanted, events)
+        _say("registered", index=index, types=wanted)
+    except binding.NVMLError as error:
+        _say("unregistered", index=index, code=error.value, words=str(error))
+
+
+def _wait(binding: Any, events: object) -> None:  # noqa: ANN401  # the module of NVIDIA
+    try:
+        event = binding.nvmlEventSetWait_v2(events, BEAT_MILLISECONDS)
+    except binding.NVMLError as error:
+        if error.value != TIMEOUT:
+            raise
+        _say("beat")
+        return
+    device = _Device(binding, -1, event.device)
+    answer, code = _ask(device, "PciInfo")
+    pci = _text(answer.busId) if code == 0 else ""
+    _say("event", type=event.eventType, data=event.eventData, pci=pci)
+
+
 if __name__ == "__main__":
-    _answer([int(argument) for argument in sys.argv[1:]])
+    if sys.argv[1:] == ["events"]:
+        _watch()
+    else:
+        _answer([int(argument) for argument in sys.argv[1:]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -139,6 +140,60 @@ def stop_process_group(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=_REAP_SECONDS)
     except subprocess.TimeoutExpired:
         _abandoned.append(process)
+
+
+class Listener:
+    """A program that is listened to line by line while it runs, and killed with all that it started.
+
+    Args:
+        argv: Program and arguments; never a shell line.
+
+    Raises:
+        ToolFailed: It could not be started.
+
+    Attributes:
+        descriptor: Becomes readable when it has said more.
+        has_ended: Whether it has closed its output.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        null = subprocess.DEVNULL
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # no shell; the callers' argument lists are fixed in code
+                list(argv), stdin=null, stdout=subprocess.PIPE, stderr=null, start_new_session=True
+            )
+        except OSError as error:
+            raise ToolFailed(f"{argv[0]} could not be started: {error.strerror}.", fix=f"ls -l {argv[0]}") from None
+        if self._process.stdout is None:
+            raise ValueError("a process without an output pipe")
+        self._stream: IO[bytes] = self._process.stdout
+        self._buffer = b""
+        self.descriptor = self._stream.fileno()
+        self.has_ended = False
+
+    def __enter__(self) -> Listener:
+        """Stop it at the end of a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def read(self, seconds: float) -> list[bytes] | None:
+        """Take the whole lines that it has said; waits so long for something, and returns None where nothing came."""
+        ready, _, _ = select.select([self.descriptor], [], [], seconds)
+        if not ready:
+            return None
+        chunk = os.read(self.descriptor, _CHUNK_BYTES)
+        self.has_ended = not chunk
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        return lines
+
+    def stop(self) -> int | None:
+        """Kill it, if it still runs; returns its exit code, None where the kernel does not let go of it."""
+        if not self._stream.closed:
+            stop_process_group(self._process)
+            self._stream.close()
+        return self._process.returncode
 
 
 class _Outputs:

@@ -44,9 +44,9 @@ class Signal:
 
 
 def _gpu(
-    name: str, unit: str, meaning: str, nvml: str, dcgm: str | tuple[str, ...] = (), column: str = "", **more: float
+    name: str, unit: str, meaning: str, nvml: str, dcgm: str | tuple[str, ...] = "", column: str = "", **more: float
 ) -> Signal:
-    fields = (dcgm,) if isinstance(dcgm, str) else dcgm
+    fields = ((dcgm,) if dcgm else ()) if isinstance(dcgm, str) else dcgm
     return Signal(
         f"gpu_{name}", unit, "counter" if name.endswith("_total") else "gauge", meaning, nvml=nvml,
         nvml_scale=more.get("nvml_scale", 1.0), dcgm=fields, dcgm_scale=more.get("dcgm_scale", 1.0),
@@ -114,9 +114,90 @@ _GPU_SIGNALS = (
     _gpu("recovery_action", "", "what the driver asks for: 0 none, 1 GPU reset, 2 node reboot, 3 drain P2P, "
          "4 drain and reset", "FieldValues[GET_GPU_RECOVERY_ACTION]",
          (f"{_DEV}GET_GPU_RECOVERY_ACTION", f"{_DEV}GPU_RECOVERY_ACTION"), "gpu_recovery_action"),
-    _gpu("nvlink_active_links", "", "NVLinks that are up", "NvLinkState"),
     _gpu("nvlink_error_total", "", "CRC, replay and recovery errors over all NVLinks",
          "FieldValues[NVLINK_*_ERROR_COUNT_TOTAL]", _NVLINK_ERRORS, dcgm_sum=1),
+    _gpu("nvlink_active_links", "", "NVLinks that are up", "NvLinkState"),
+    _gpu("graphics_clock_hertz", "hertz", "clock of the graphics engine", "ClockInfo[GRAPHICS]", "",
+         "clocks.gr", nvml_scale=1e6, column_scale=1e6),
+    _gpu("memory_clock_max_hertz", "hertz", "highest clock of the memory", "MaxClockInfo[MEM]", f"{_DEV}MAX_MEM_CLOCK",
+         "clocks.max.mem", nvml_scale=1e6, dcgm_scale=1e6, column_scale=1e6),
+    _gpu("performance_state", "", "0 for the highest performance, 15 for the lowest", "PerformanceState",
+         f"{_DEV}PSTATE"),
+    _gpu("memory_utilization_ratio", "ratio", "share of time in which memory was read or written",
+         "UtilizationRates[memory]", f"{_DEV}MEM_COPY_UTIL", "utilization.memory", nvml_scale=0.01, dcgm_scale=0.01,
+         column_scale=0.01),
+    _gpu("process_count", "", "processes that have the GPU open", "ComputeRunningProcesses"),
+    _gpu("power_limit_enforced_watts", "watts", "lowest of all power limits", "EnforcedPowerLimit",
+         f"{_DEV}ENFORCED_POWER_LIMIT", "enforced.power.limit", nvml_scale=1e-3),
+    _gpu("power_limit_min_watts", "watts", "lowest power limit that can be set", "PowerManagementLimitConstraints[min]",
+         f"{_DEV}POWER_MGMT_LIMIT_MIN", "power.min_limit", nvml_scale=1e-3),
+    _gpu("power_limit_max_watts", "watts", "highest power limit that can be set",
+         "PowerManagementLimitConstraints[max]", f"{_DEV}POWER_MGMT_LIMIT_MAX", "power.max_limit", nvml_scale=1e-3),
+    _gpu("energy_joules_total", "joules", "energy used since the driver was loaded", "TotalEnergyConsumption",
+         f"{_DEV}TOTAL_ENERGY_CONSUMPTION", nvml_scale=1e-3, dcgm_scale=1e-3),
+    _gpu("temperature_shutdown_celsius", "celsius", "core temperature at which the GPU shuts down",
+         "TemperatureThreshold[SHUTDOWN]"),
+    _gpu("temperature_slowdown_celsius", "celsius", "core temperature at which the hardware slows down",
+         "TemperatureThreshold[SLOWDOWN]"),
+    _gpu("temperature_max_celsius", "celsius", "core temperature at which software slows the GPU down",
+         "TemperatureThreshold[GPU_MAX]"),
+    _gpu("memory_temperature_max_celsius", "celsius", "memory temperature at which software slows the GPU down",
+         "TemperatureThreshold[MEM_MAX]"),
+    _gpu("temperature_margin_celsius", "celsius", "how far the GPU is from slowing down for heat", "MarginTemperature"),
+    _gpu("power_violation_seconds_total", "seconds", "time below the wanted clock for the power limit",
+         "ViolationStatus[POWER]", nvml_scale=1e-9),
+    _gpu("thermal_violation_seconds_total", "seconds", "time below the wanted clock for heat",
+         "ViolationStatus[THERMAL]", nvml_scale=1e-9),
+    _gpu("sync_boost_violation_seconds_total", "seconds", "time below the wanted clock for a peer in sync boost",
+         "ViolationStatus[SYNC_BOOST]", nvml_scale=1e-9),
+    _gpu("board_limit_violation_seconds_total", "seconds", "time below the wanted clock for a limit of the board",
+         "ViolationStatus[BOARD_LIMIT]", nvml_scale=1e-9),
+    _gpu("reliability_violation_seconds_total", "seconds", "time below the wanted clock for reliable voltage",
+         "ViolationStatus[RELIABILITY]", nvml_scale=1e-9),
+    _gpu("sw_thermal_slowdown_seconds_total", "seconds", "time in which the driver slowed the GPU down for heat",
+         "FieldValues[CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN]", nvml_scale=1e-9),
+    _gpu("hw_thermal_slowdown_seconds_total", "seconds", "time in which the hardware slowed the GPU down for heat",
+         "FieldValues[CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN]", nvml_scale=1e-9),
+    _gpu("hw_power_brake_seconds_total", "seconds", "time in which the power brake slowed the GPU down",
+         "FieldValues[CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN]", nvml_scale=1e-9),
+    _gpu("ecc_mode", "", "1 where memory errors are corrected", "EccMode[current]"),
+    _gpu("ecc_mode_pending", "", "what it will be after the next reset", "EccMode[pending]"),
+    _gpu("ecc_dram_uncorrected_volatile_total", "", "errors of the DRAM not corrected since the driver was loaded",
+         "MemoryErrorCounter[uncorrected, volatile, DRAM]", f"{_DEV}ECC_DBE_VOL_DEV",
+         "ecc.errors.uncorrected.volatile.dram"),
+    _gpu("ecc_sram_uncorrected_volatile_total", "", "errors of the SRAM not corrected since the driver was loaded",
+         "MemoryErrorCounter[uncorrected, volatile, SRAM]", "", "ecc.errors.uncorrected.volatile.sram"),
+    _gpu("ecc_dram_uncorrected_aggregate_total", "", "errors of the DRAM not corrected in the life of the GPU",
+         "MemoryErrorCounter[uncorrected, aggregate, DRAM]", f"{_DEV}ECC_DBE_AGG_DEV",
+         "ecc.errors.uncorrected.aggregate.dram"),
+    _gpu("ecc_sram_uncorrected_aggregate_total", "", "errors of the SRAM not corrected in the life of the GPU",
+         "MemoryErrorCounter[uncorrected, aggregate, SRAM]", "", "ecc.errors.uncorrected.aggregate.sram"),
+    _gpu("ecc_sram_threshold_exceeded", "", "1 where the SRAM had more errors than its maker allows",
+         "SramEccErrorStatus[threshold]"),
+    _gpu("row_remap_banks_max", "", "memory banks with all of their spare rows", "RowRemapperHistogram[max]", "",
+         "remapped_rows.histogram.max"),
+    _gpu("row_remap_banks_high", "", "memory banks with many spare rows left", "RowRemapperHistogram[high]", "",
+         "remapped_rows.histogram.high"),
+    _gpu("row_remap_banks_partial", "", "memory banks with some spare rows left", "RowRemapperHistogram[partial]", "",
+         "remapped_rows.histogram.partial"),
+    _gpu("row_remap_banks_low", "", "memory banks with few spare rows left", "RowRemapperHistogram[low]", "",
+         "remapped_rows.histogram.low"),
+    _gpu("row_remap_banks_none", "", "memory banks without a spare row", "RowRemapperHistogram[none]", "",
+         "remapped_rows.histogram.none"),
+    _gpu("retired_pages_corrected_total", "", "pages retired for errors that came again (before Ampere)",
+         "RetiredPages[MULTIPLE_SINGLE_BIT]", f"{_DEV}RETIRED_SBE", "retired_pages.single_bit_ecc.count"),
+    _gpu("retired_pages_uncorrected_total", "", "pages retired for an error that was not corrected (before Ampere)",
+         "RetiredPages[DOUBLE_BIT]", f"{_DEV}RETIRED_DBE", "retired_pages.double_bit.count"),
+    _gpu("pcie_replay_rollover_total", "", "times that the count of packets sent again began anew",
+         "FieldValues[PCIE_REPLAY_ROLLOVER_COUNTER]"),
+    _gpu("fabric_state", "", "NVLink fabric: 0 none, 1 not started, 2 in progress, 3 completed",
+         "GpuFabricInfoV[state]"),
+    _gpu("fabric_status", "", "NVML's return code of joining the fabric, 0 for well", "GpuFabricInfoV[status]"),
+    _gpu("fabric_health", "", "bit mask of what is wrong with the fabric", "GpuFabricInfoV[health]"),
+    _gpu("persistence_mode", "", "1 where the driver stays loaded without users", "PersistenceMode"),
+    _gpu("compute_mode", "", "0 shared, 2 prohibited, 3 for one process only", "ComputeMode"),
+    _gpu("mig_mode", "", "1 where the GPU is split into instances", "MigMode[current]", f"{_DEV}MIG_MODE"),
+    _gpu("mig_mode_pending", "", "what it will be after the next reset", "MigMode[pending]"),
 )  # fmt: skip
 
 
@@ -196,6 +277,18 @@ SIGNALS: dict[str, Signal] = {signal.name: signal for table in _TABLES for signa
 """Canonical name to signal, in the order in which tables show them."""
 
 GPU_SIGNAL_NAMES: tuple[str, ...] = tuple(signal.name for signal in _GPU_SIGNALS)
+
+MAIN_GPU_SIGNALS: tuple[str, ...] = GPU_SIGNAL_NAMES[: GPU_SIGNAL_NAMES.index("gpu_nvlink_active_links") + 1]
+"""What every GPU of a data centre tells; the others are told by some kinds or some drivers only."""
+
+FABRIC_STATES: dict[int, str] = {0: "not supported", 1: "not started", 2: "in progress", 3: "completed"}
+"""Values of ``gpu_fabric_state`` (NVML's nvmlGpuFabricState)."""
+
+FABRIC_TROUBLES: tuple[tuple[int, int, str], ...] = (
+    (0, 0x3, "degraded bandwidth"), (2, 0x3, "route recovery in progress"), (4, 0x3, "unhealthy route"),
+    (6, 0x3, "access timeout recovery"),
+)  # fmt: skip
+"""Shift and width of each field of ``gpu_fabric_health`` that is 1 where it is so (NVML_GPU_FABRIC_HEALTH_MASK_*)."""
 
 CLOCK_EVENT_BITS: dict[int, str] = {
     0x1: "gpu_idle",

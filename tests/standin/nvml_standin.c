@@ -8,7 +8,10 @@
  *   "gpus": {"3": {...}}            settings of one GPU, by its slot (0 to gpu_count - 1)
  * Settings of a GPU: "missing": true (NVML does not list it, later indices shift), "lost": true,
  *   "hang": true | "nvmlDeviceGetPowerUsage", "errors": {"nvmlDeviceGetTemperature": "NOT_SUPPORTED"},
- *   "processes": [{"pid": 1, "memory_bytes": 2}], "nvlink_down": {"4": true}, and every key that number() names below.
+ *   "processes": [{"pid": 1, "memory_bytes": 2, "kind": "compute" | "graphics" | "mps"}],
+ *   "nvlink_down": {"4": true}, "nvlink_errors": {"4": {"replay": 2}}, "mig_mode": 1, "mig_instances": 2,
+ *   and every key that number() names here and in nvml_standin_more.c.
+ *   "events_file": path              each line "SLOT XID" that is added to it is an event of nvmlEventSetWait
  */
 #include <ctype.h>
 #include <stddef.h>
@@ -20,10 +23,10 @@
 #include <unistd.h>
 
 typedef int nvml_return;
-typedef struct slot { int number; } *device;
+typedef struct slot { int number, mig; } *device;  /* mig: number of an instance from 1 on, 0 for the whole GPU */
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
-       GPU_IS_LOST = 15, UNKNOWN = 999, MAX_SLOTS = 64, MAX_ENTRIES = 16384, MAX_PATH_LENGTH = 512 };
+       TIMEOUT = 10, GPU_IS_LOST = 15, ARGUMENT_VERSION_MISMATCH = 25, UNKNOWN = 999, MAX_SLOTS = 64, MAX_ENTRIES = 16384, MAX_PATH_LENGTH = 512 };
 
 /* ---- the description: JSON, flattened to "gpus.3.errors.nvmlDeviceGetSerial" -> "NOT_SUPPORTED" ---- */
 
@@ -159,6 +162,7 @@ static const struct { int code; const char *name; const char *words; } errors[] 
     {15, "GPU_IS_LOST", "GPU is lost"}, {16, "RESET_REQUIRED", "GPU requires reset"},
     {17, "OPERATING_SYSTEM", "The operating system has blocked the request"},
     {18, "LIB_RM_VERSION_MISMATCH", "Driver/library version mismatch"}, {23, "INSUFFICIENT_RESOURCES", "Insufficient resources"},
+    {25, "ARGUMENT_VERSION_MISMATCH", "Argument version mismatch"}, {26, "DEPRECATED", "Deprecated"},
     {999, "UNKNOWN", "Unknown Error"},
 };
 
@@ -283,8 +287,15 @@ static nvml_return put_name(device dev, const char *key, const char *format, cha
     return put(out, size, given ? given : text);
 }
 
+static nvml_return put_mig_uuid(device dev, char *out, unsigned int size) {
+    char text[96];
+    snprintf(text, sizeof text, "MIG-5a0d17c0-0000-4000-80%02x-0000000000%02x", dev->mig, dev->number);
+    return put(out, size, text);
+}
+
 nvml_return nvmlDeviceGetUUID(device dev, char *out, unsigned int size) {
     MEET(dev, 1);
+    if (dev->mig) return put_mig_uuid(dev, out, size);
     return put_name(dev, "uuid", "GPU-5a0d17c0-0000-4000-8000-0000000000%02x", out, size);
 }
 nvml_return nvmlDeviceGetSerial(device dev, char *out, unsigned int size) {
@@ -293,7 +304,7 @@ nvml_return nvmlDeviceGetSerial(device dev, char *out, unsigned int size) {
 }
 nvml_return nvmlDeviceGetName(device dev, char *out, unsigned int size) {
     MEET(dev, 1);
-    return put_name(dev, "name", "NVIDIA H100 80GB HBM3", out, size);
+    return put_name(dev, "name", dev->mig ? "NVIDIA H100 80GB HBM3 MIG 1g.10gb" : "NVIDIA H100 80GB HBM3", out, size);
 }
 
 ANSWER(nvmlDeviceGetPowerUsage, "power_watts", 1000.0, 71.5)
@@ -352,13 +363,29 @@ nvml_return nvmlDeviceGetUtilizationRates(device dev, struct utilisation *out) {
     return SUCCESS;
 }
 
+/* The first version counts what the driver keeps for itself as used, the second tells it apart. */
 struct memory { unsigned long long total, free, used; };
+struct memory_v2 { unsigned int version; unsigned long long total, reserved, free, used; };
 
+static struct memory_v2 tell_memory(device dev) {
+    int parts = dev->mig ? 8 : 1;
+    struct memory_v2 told = {.version = sizeof told | 2u << 24};
+    told.total = (unsigned long long)number(dev->number, "memory_total_bytes", 85520809984.0) / parts;
+    told.reserved = (unsigned long long)number(dev->number, "memory_reserved_bytes", 625999872.0) / parts;
+    told.used = (unsigned long long)number(dev->number, "memory_used_bytes", 0);
+    told.free = told.total - told.reserved - told.used;
+    return told;
+}
+nvml_return nvmlDeviceGetMemoryInfo_v2(device dev, struct memory_v2 *out) {
+    MEET(dev, 0);
+    if (out->version != (sizeof *out | 2u << 24)) return ARGUMENT_VERSION_MISMATCH;
+    *out = tell_memory(dev);
+    return SUCCESS;
+}
 nvml_return nvmlDeviceGetMemoryInfo(device dev, struct memory *out) {
     MEET(dev, 0);
-    out->total = (unsigned long long)number(dev->number, "memory_total_bytes", 85520809984.0);
-    out->used = (unsigned long long)number(dev->number, "memory_used_bytes", 625999872.0);
-    out->free = out->total - out->used;
+    struct memory_v2 told = tell_memory(dev);
+    *out = (struct memory){told.total, told.free, told.used + told.reserved};
     return SUCCESS;
 }
 
@@ -416,11 +443,27 @@ struct field_value {
 static const struct { unsigned int field; const char *key; double otherwise; unsigned int type; } fields[] = {
     {38, "nvlink_crc_flit_errors", 0, 3}, {45, "nvlink_crc_data_errors", 0, 3}, {52, "nvlink_replay_errors", 0, 3},
     {59, "nvlink_recovery_errors", 0, 3}, {82, "memory_temperature_celsius", 44, 1}, {91, "nvlinks", 18, 1},
-    {230, "recovery_action", 0, 1},
+    {230, "recovery_action", 0, 1}, {95, "pcie_replay_rollovers", 0, 1},
+    {269, "sw_thermal_slowdown_ns", 0, 3}, {270, "hw_thermal_slowdown_ns", 0, 3}, {271, "hw_power_brake_ns", 0, 3},
 };
+/* Counters of one link, which the scope names: "nvlink_errors": {"4": {"replay": 2}}. */
+static const struct { unsigned int field; const char *key; } link_fields[] = {
+    {161, "replay"}, {162, "recovery"}, {163, "crc"},
+};
+
+static void answer_link_field(int slot, struct field_value *field, const char *key) {
+    char path[64];
+    if (field->scope >= (unsigned int)number(slot, "nvlinks", 18)) return;
+    snprintf(path, sizeof path, "nvlink_errors.%u.%s", field->scope, key);
+    field->code = SUCCESS;
+    field->type = 3;
+    field->value.ull = (unsigned long long)number(slot, path, 0);
+}
 
 static void answer_field(int slot, struct field_value *field) {
     field->code = NOT_SUPPORTED;
+    for (size_t i = 0; i < sizeof link_fields / sizeof *link_fields; i++)
+        if (link_fields[i].field == field->field) answer_link_field(slot, field, link_fields[i].key);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (fields[i].field != field->field) continue;
         const char *text = setting(slot, fields[i].key);
@@ -439,20 +482,4 @@ nvml_return nvmlDeviceGetFieldValues(device dev, int count, struct field_value *
     return SUCCESS;
 }
 
-struct process { unsigned int pid; unsigned long long bytes; unsigned int gpu_instance, compute_instance; };
-
-nvml_return nvmlDeviceGetComputeRunningProcesses_v3(device dev, unsigned int *count, struct process *out) {
-    unsigned int found = 0, room = *count;
-    char key[64];
-    MEET(dev, 0);
-    for (;; found++) {
-        snprintf(key, sizeof key, "processes.%u.pid", found);
-        const char *pid = setting(dev->number, key);
-        if (!pid) break;
-        if (found >= room || !out) continue;
-        snprintf(key, sizeof key, "processes.%u.memory_bytes", found);
-        out[found] = (struct process){(unsigned int)atoi(pid), (unsigned long long)number(dev->number, key, 0), ~0u, ~0u};
-    }
-    *count = found;
-    return found > room || (found && !out) ? INSUFFICIENT_SIZE : SUCCESS;
-}
+#include "nvml_standin_more.c"

@@ -17,7 +17,9 @@ def build_library(folder: Path) -> Path:
     """Compile the stand-in into `folder` under the name that nvidia-ml-py loads; return the library."""
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / LIBRARY
-    if not library.exists() or library.stat().st_mtime < SOURCE.stat().st_mtime:
+    if not library.exists() or library.stat().st_mtime < max(
+        part.stat().st_mtime for part in SOURCE.parent.glob("*.c")
+    ):
         made = folder / f"{LIBRARY}.{os.getpid()}"
         argv = [
             "gcc",

@@ -1,4 +1,4 @@
-"""tools/nvml.py and tools/host_gpu.py: the real nvidia-ml-py on a stand-in library, in real child processes."""
+"""tools/nvml*.py and tools/host_gpu.py: the real nvidia-ml-py on a stand-in library, in real child processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tools.host_gpu import build_gpu_facts
-from tools.nvml import read_gpus
+from tools.nvml_reader import read_gpus
 from tools.signals import GPU_SIGNAL_NAMES
 
 TIMEOUT_SECONDS = 1.5
@@ -41,7 +41,8 @@ def test_eight_gpus_are_read_in_full(nvml_standin):
     }  # fmt: skip
     assert {name: window.latest(3, name) for name in expected} == pytest.approx(expected)
     # This board remaps rows; it has no retired pages, and says so. Nothing else is missing.
-    assert set(window.reasons.items()) == {((row, "gpu_retired_pages_pending"), "not_supported") for row in range(8)}
+    retired = [f"gpu_retired_pages_{what}" for what in ("pending", "corrected_total", "uncorrected_total")]
+    assert set(window.reasons.items()) == {((row, name), "not_supported") for row in range(8) for name in retired}
     assert [(row.status, row.entity) for row in facts.coverage] == [("read", "node:n-1")]
     assert facts.events == ()
 
@@ -240,7 +241,7 @@ def test_a_gpu_that_is_not_listed_shifts_the_indices_and_keeps_the_others_names(
 def test_processes_are_quoted(nvml_standin):
     nvml_standin({"gpu_count": 1, "gpus": {"0": {"processes": [{"pid": 4242, "memory_bytes": 2147483648}]}}})
     report = read_gpus(timeout_seconds=TIMEOUT_SECONDS)
-    assert report.gpus[0].processes == ((4242, 2147483648),)
+    assert report.gpus[0].processes == ((4242, 2147483648, "compute"),)
     assert "process 4242 = 2048 MiB" in build_gpu_facts(report, node="n-1").windows[0].quotes[0].text
 
 
