@@ -36,6 +36,10 @@ _LEVEL_FIRST = re.compile(
     r"(?P<clock>\d\d:\d\d:\d\d) "
 )
 _PYTHON = re.compile(r"^(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG):(?P<logger>[A-Za-z_][\w.-]{0,60}):")
+_SERVER = re.compile(r"^(?:\([\w .=-]{1,80}\) )?(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG): {2,}(?=\S)")
+"""What uvicorn writes, and vLLM before it: ``INFO:     10.0.3.7:51234 - "POST …``."""
+_WORKER = re.compile(r"^\[(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(?P<rank> [DPTE]P\d+)*\] ?")
+"""Worker of SGLang: ``[15:58:39 TP0]``, ``[2025-04-21 07:28:41 DP1 TP3]``."""
 _LABEL_JOB = re.compile(
     r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
     r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
@@ -199,6 +203,16 @@ def _read_python(head: Head) -> _Step | None:
     return (_cut(head, match), {"level": match["level"]}, "python logging") if match else None
 
 
+def _read_server(head: Head) -> _Step | None:
+    match = _SERVER.match(head.text)
+    return (_cut(head, match), {"level": match["level"]}, "server") if match else None
+
+
+def _read_worker(head: Head) -> _Step | None:
+    match = _WORKER.match(head.text)
+    return (_cut(head, match), {}, "server") if match else None
+
+
 _READERS = (
     _read_tag,
     _read_python,
@@ -209,6 +223,8 @@ _READERS = (
     _read_stamp,
     _read_bracketed,
     _read_level_first,
+    _read_server,
+    _read_worker,
 )
 _LOWER_READERS = tuple(reader for reader in _READERS if reader in (_read_tag, _read_launcher_host, _read_nccl))
 """Those whose line can begin with a small letter; in the same order."""

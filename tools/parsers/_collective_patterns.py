@@ -77,9 +77,9 @@ _NCCL = (
     ),
     Pattern(
         "nccl:network_error",
-        ("NCCL WARN", "socketStartConnect", "socketPollConnect", "ncclSocket"),
+        ("NCCL WARN", "socketStartConnect", "socketPollConnect", "ncclSocket", "Net : "),
         (
-            rf"(?:NCCL WARN|\b[sS]ocket\w{{1,40}}).*?(?:[Cc]all to (?P<call>\w+)|[Cc]onnect(?:ing)?)(?: to "
+            rf"(?:NCCL WARN|\b[sS]ocket\w{{1,40}}|\bNet :).*?(?:[Cc]all to (?P<call>\w+)|[Cc]onnect(?:ing)?)(?: to "
             rf"(?P<peer>\S+))?.*?(?P<reason>{NET_REASONS})"
         ),
         on_job,

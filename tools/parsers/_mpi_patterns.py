@@ -88,6 +88,7 @@ _MPI = (
         (
             "client socket has",
             "failed to connect to ",
+            "ssh: connect to host ",
             "endezvous",
             "TCPStore",
             "c10d store",
@@ -95,7 +96,7 @@ _MPI = (
             "connectFullMesh",
         ),
         (
-            r"(?P<reason>failed to connect to (?:all addresses|'?ipv[46]:).*"
+            r"(?P<reason>ssh: connect to host \S+ port \d+: \w.*|failed to connect to (?:all addresses|'?ipv[46]:).*"
             r"|[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
             r"|RendezvousConnectionError.*"
             r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
@@ -118,11 +119,12 @@ _MPI = (
             "launch the specified application",
             "No such file or directory: 'mpirun",
             "mapping policy",
+            "please use one or more of: ",
         ),
         (
-            r"(?P<reason>not enough slots available.*|no allocated resources for the application.*|All nodes which are "
-            r"allocated"
-            r".*already filled.*|unable to find the specified executable.*|unable to launch the specified application.*"
+            r"(?P<reason>not enough slots available.*|network device '[^']*' is not available.*"
+            r"|no allocated resources for the application.*|All nodes which are allocated.*already filled.*"
+            r"|unable to find the specified executable.*|unable to launch the specified application.*"
             r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
             r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
         ),
@@ -167,9 +169,12 @@ _MPI = (
     ),
     Pattern(
         "job:killed",
-        ("KILLED BY SIGNAL", "received signal", "Signal: "),
-        r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|\*\*\* Process received signal \*\*\*|Signal: (?P<name>\w+ \w*) "
-        r"?\((?P<signal2>\d+)\))",
+        ("KILLED BY SIGNAL", "received signal", "Signal: ", "Caught signal ", "xit code 13", "xit code: 13", "xitCode"),
+        (
+            r"(?P<reason>KILLED BY SIGNAL: (?P<signal>\d+)|Caught signal \d+ \([^)]*\)"
+            r"|\b[Ee]xit ?[Cc]ode\W{1,9}(?:137|139|134)\b|\*\*\* Process received signal \*\*\*"
+            r"|Signal: (?P<name>\w+ \w*) ?\((?P<signal2>\d+)\))"
+        ),
         on_job,
         joins=6,
     ),

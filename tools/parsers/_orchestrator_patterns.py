@@ -45,7 +45,9 @@ def _refine_nvml(fields: Fields) -> Fields | None:
 
 
 def _refine_health(fields: Fields) -> Fields | None:
-    return {**fields, "code": classify_message(fields["reason"]) or classify_test(fields["system"])}
+    reason = fields.get("reason") or fields.get("reason2", "")
+    system = fields.get("system") or fields.get("system2", "")
+    return {**fields, "reason": reason, "code": classify_message(reason) or classify_test(system)}
 
 
 def _refine_metric(fields: Fields) -> Fields | None:
@@ -85,11 +87,22 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        ("in health system",),
-        r"Detected a (?:WARNING|FAILURE|ERROR) in health system (?P<system>\w+): '?(?P<reason>.*)",
+        ("in health system", "DCGM_FR_"),
+        (
+            r"Detected a (?:WARNING|FAILURE|ERROR) in health system (?P<system>\w+): '?(?P<reason>.*)"
+            r"|\bDCGM_FR_(?P<system2>[A-Z_]+)\W+(?P<reason2>\w.*)"
+        ),
         on_node,
         refine=_refine_health,
         joins=20,
+    ),
+    Pattern("xid:{xid}", ("XID error: ",), r"^\s*XID error: (?P<xid>\d{1,3})\s*$", on_node),
+    Pattern(
+        "",
+        ("violated policy manager values",),
+        r"^\s*(?!.*XID)(?P<reason>[\w -]+?) (?:has|have) (?:been )?violated policy manager values",
+        on_node,
+        refine=lambda f: {**f, "code": classify_test(f["reason"])},
     ),
     Pattern(
         "gpu:driver_missing",

@@ -22,8 +22,11 @@ DOMAIN: Domain = "gpu"
 
 MAX_JSON_LINES = 50_000
 MAX_DEPTH = 12
+_LONGEST_STATUS = 24
+"""Longer than any status word; what is longer is the text of an error."""
 _HEAD = Lazy(
     r"Successfully ran diagnostic|^\W*Diagnostic\s+\|\s+Result\s*\||Health Monitor Report|^\|\s*Overall Health\s*\||"
+    r"^\|\s*GPU ID\s*\|\s*Device Information\s*\||"
     r"^\|-{3,}\s+(?:Metadata|Deployment|Integration|Hardware|Stress|Custom|Inforom)\s"
 )
 _ROW = Lazy(
@@ -47,7 +50,10 @@ def recognise(sample: Sequence[str]) -> float:
     if any(_HEAD.search(text) for text in kept):
         return 0.96
     text = "\n".join(kept)
-    if text.lstrip()[:1] == "{" and "DCGM" in text and "test_categories" in text:
+    is_tree = text.lstrip()[:1] == "{"
+    if is_tree and (
+        ("DCGM" in text and "test_categories" in text) or ('"Overall Health"' in text and '"value"' in text)
+    ):
         return 1.0
     return 0.9 if _NO_ENGINE.search(text) else 0.0
 
@@ -175,7 +181,7 @@ def _parse_json(document: Document) -> Parsed:
     except (ValueError, RecursionError):
         sheet.miss("the JSON is cut or broken", "dcgmi diag -r 1 -j")
         return Parsed(sheet.build_facts())
-    for test, gpu, words in _walk(tree, "", 0):
+    for test, gpu, words in (*_walk(tree, "", 0), *_walk_health(tree)):
         needle = json.dumps(words)[1:40] if words else test
         line = next((line for line in lines if needle in line.text), lines[0])
         code = (classify_message(words) if words else None) or classify_test(test)
@@ -204,6 +210,30 @@ def _walk(tree: object, test: str, depth: int) -> Iterator[tuple[str, str, str]]
     for key, value in tree.items():
         if key != "warnings":
             yield from _walk(value, test, depth + 1)
+
+
+def _walk_health(tree: object) -> Iterator[tuple[str, str, str]]:
+    """Find (system, GPU, text) of what `dcgmi health -c -j` says; a failure without a text is told all the same."""
+    body = tree.get("body") if isinstance(tree, dict) else None
+    if not isinstance(body, dict) or "Overall Health" not in body:
+        return
+    found = [row for name, node in body.items() for row in _health_rows(node, name, "", 0)]
+    yield from found
+    overall = body["Overall Health"]
+    if not found and isinstance(overall, dict) and str(overall.get("value", "")).lower() in ("failure", "warning"):
+        yield "overall health", "", ""
+
+
+def _health_rows(node: object, name: str, gpu: str, depth: int) -> Iterator[tuple[str, str, str]]:
+    if not isinstance(node, dict) or depth > MAX_DEPTH:
+        return
+    gpu = name if name.isdigit() else gpu
+    value = node.get("value")
+    if isinstance(value, str) and len(value) > _LONGEST_STATUS:
+        yield name, gpu, value.strip()
+    children = node.get("children")
+    for key, child in children.items() if isinstance(children, dict) else ():
+        yield from _health_rows(child, key, gpu, depth + 1)
 
 
 def _texts(warnings: object) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Reads who uses which GPU and how much: small tables around `nvidia-smi`.
 
-Knows lines of `gpustat` 0.4 to 1.1, rows of `nvidia-smi --query-compute-apps`, `nvidia-smi dmon` and `pmon` of drivers
-390 to 590, and `nvidia-debugdump -l`.
+Knows lines of `gpustat` 0.4 to 1.1, `dcgmi dmon` of DCGM 2 to 4, rows of
+`nvidia-smi --query-compute-apps`, `nvidia-smi dmon` and `pmon` of drivers 390 to 590, and `nvidia-debugdump -l`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,18 @@ _GPUSTAT_HEAD = Lazy(r"^(?P<host>[\w.-]+)\s+\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4
 _DEAD_USER = Lazy(r"^\(?(?:null|none|\?)\)?$|^(?:--|\(null\)|None|\?)(?::|\()")
 _APPS = Lazy(r"^\s*(?:gpu_uuid|gpu_name|gpu_bus_id|pid|timestamp)\b.*\b(?:process_name|used_gpu_memory|used_memory)\b")
 _MONITOR = Lazy(r"^#\s*(?:Date\s+Time\s+)?gpu\s+(?:pid\s+type|pwr|gtemp|temp|sm|mclk|rxpci)\b")
+_DCGM_MONITOR = Lazy(r"^#?\s*(?:Entity|GPU)\s+(?:[A-Z0-9]{4,6}\s+)*(?:TMPTR|POWER|GPUTL|MCUTL|SMCLK|FBUSD)\b")
+_DCGM_ROW = Lazy(r"^\s*GPU(?:-I|-CI)? (?P<gpu>\d{1,3})\s+(?P<cells>\S.*)$")
+_DCGM_UNITS = Lazy(r"^\s*I[Dd]\b[ \w/%]*$|^#?\s*Id\b")
 _UNITS = Lazy(r"^#\s*(?:YYYYMMDD\s+HH:MM:SS\s+)?Idx\b")
 _COLUMNS: Mapping[str, tuple[str, float]] = {
     "pwr": ("gpu_power_watts", 1.0),
     "gtemp": ("gpu_temperature_celsius", 1.0), "temp": ("gpu_temperature_celsius", 1.0),
     "mtemp": ("gpu_memory_temperature_celsius", 1.0), "sm": ("gpu_utilization_ratio", 0.01),
     "mclk": ("gpu_memory_clock_hertz", 1e6), "pclk": ("gpu_sm_clock_hertz", 1e6), "fb": ("gpu_memory_used_bytes", _MIB),
+    "tmptr": ("gpu_temperature_celsius", 1.0), "mmtmp": ("gpu_memory_temperature_celsius", 1.0),
+    "power": ("gpu_power_watts", 1.0), "gputl": ("gpu_utilization_ratio", 0.01), "smclk": ("gpu_sm_clock_hertz", 1e6),
+    "mmclk": ("gpu_memory_clock_hertz", 1e6), "fbusd": ("gpu_memory_used_bytes", _MIB),
 }  # fmt: skip
 _DUMP = Lazy(r"^\s*Found \d+ NVIDIA devices?|^\s*(?:Device ID|Device name|GPU internal ID):\s+(?P<value>\S+)")
 _DUMP_ERROR = Lazy(r"FAILED to get details on GPU \((?:0x)?(?P<index>[0-9a-f]+)\)\s*:?\s*(?P<why>.*)$")
@@ -44,6 +50,8 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(_GPUSTAT.match(text) or _MONITOR.match(text) or _APPS.match(text) for text in kept):
         return 0.96
+    if any(_DCGM_MONITOR.match(text) for text in kept) and any(_DCGM_ROW.match(text) for text in kept):
+        return 0.95
     return (
         0.9
         if any(
@@ -106,12 +114,18 @@ class _Table:
         return True
 
     def read_monitor(self, line: Line) -> bool:
-        if _MONITOR.match(line.text):
+        if _MONITOR.match(line.text) or _DCGM_MONITOR.match(line.text):
             self.columns = line.text.lstrip("# ").lower().split()
+            return True
+        dcgm = _DCGM_ROW.match(line.text)
+        if self.columns[:1] in (["entity"], ["gpu"]) and dcgm is not None:
+            self._put_row(
+                line, {"gpu": dcgm["gpu"], **dict(zip(self.columns[1:], dcgm["cells"].split(), strict=False))}
+            )
             return True
         cells = line.text.split()
         if not self.columns or not cells or len(cells) < len(self.columns) or line.text.startswith("#"):
-            return bool(_UNITS.match(line.text))
+            return bool(_UNITS.match(line.text) or _DCGM_UNITS.match(line.text))
         row = dict(zip(self.columns, cells, strict=False))
         if not row.get("gpu", "").isdigit():
             return False
