@@ -12,10 +12,11 @@ from tools.entities import same_node
 from tools.types import Entity, Event
 
 MEDIA = frozenset({"block:medium_error", "scsi:sense_medium", "ata:media_error", "md:read_corrected"})
-USB_TROUBLE = frozenset({"usb:disconnect", "usb:reset", "usb:error", "usb:disk_timeout", "usb:connect"})
+USB_TROUBLE = frozenset({"usb:disconnect", "usb:reset", "usb:error", "usb:disk_timeout"})
 USB_SECONDS = 120.0
 """So near its drive's errors a USB device's reset or departure is theirs: SCSI waits 30 s a try, thrice (a guess)."""
 RETURN_SECONDS = 3.0
+"""A bridge that fell off the bus is found again within a second or two (seen in public logs)."""
 _ON_USB = ("block:", "scsi:", "fs:", "disk:")
 # fmt: off
 SHARED_MODULES = frozenset({
@@ -45,7 +46,7 @@ def mark_kicked(events: Sequence[Event]) -> list[Event]:
 
 def mark_removable(events: Sequence[Event]) -> list[Event]:
     """Mark the troubles of drives that a USB device's departure or reset stands beside, and of file systems on them."""
-    usb = [event for event in events if event.code in USB_TROUBLE]
+    usb = _find_usb_trouble(events)
     if not usb and not any(event.fields.get("removable") for event in events):
         return list(events)
     sticks: dict[str, set[str]] = defaultdict(set)
@@ -62,15 +63,25 @@ def _is_on_usb(event: Event, usb: Sequence[Event]) -> bool:
     # Disks behind SATA, SAS and NVMe have other names, or lines of their own driver.
     if not event.code.startswith(_ON_USB) or not (event.entity.name.startswith("sd") or ":" in event.entity.name):
         return False
-    return any(same_node(one.node, event.node) and _is_its_own(one, event) for one in usb)
+    return any(
+        same_node(one.node, event.node) and abs(measure_distance(one, event).seconds or 0.0) <= USB_SECONDS
+        for one in usb
+    )
 
 
-def _is_its_own(usb: Event, event: Event) -> bool:
-    seconds = measure_distance(event, usb).seconds or 0.0
-    if usb.code == "usb:connect":
-        # A bridge that fell off the bus comes back at once under another name.
-        return event.code == "scsi:offline" and 0.0 <= seconds <= RETURN_SECONDS
-    return abs(seconds) <= USB_SECONDS
+def _find_usb_trouble(events: Sequence[Event]) -> list[Event]:
+    """What USB devices did to drives: went, were reset, or came back at once under another name."""
+    gone = [event for event in events if event.code == "scsi:offline"]
+    return [
+        event
+        for event in events
+        if event.code in USB_TROUBLE or (event.code == "usb:connect" and any(_returns(lost, event) for lost in gone))
+    ]
+
+
+def _returns(lost: Event, event: Event) -> bool:
+    seconds = measure_distance(lost, event).seconds
+    return same_node(lost.node, event.node) and seconds is not None and 0.0 <= seconds <= RETURN_SECONDS
 
 
 def _is_on(event: Event, sticks: set[str]) -> bool:

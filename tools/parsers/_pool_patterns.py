@@ -92,7 +92,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             r"BTRFS:? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
             r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: .*|(?!bdev |found \d+ extents).*"
-            r"(?:errno=-\d+|corrupt(?!ion detected: 0)|failed(?! to load)|error|csum (?:failed|mismatch|hole)"
+            r"(?:errno=-\d+|corrupt(?!ion detected: 0)|failed|error|csum (?:failed|mismatch|hole)"
             r"|parent transid|Transaction aborted|bad tree|mismatch|unable to|devid \d+ .*missing|fixed up).*))"
         ),
         _on_member,

@@ -23,10 +23,15 @@ def _refine_failed(fields: Fields) -> Fields | None:
     return _refine_unit({**fields, "code": "disk:hot"} if hot else fields)
 
 
+HEAT_BIT = 0x02
+"""Temperature, of the bits of an NVMe drive's critical warning (NVMe base specification, SMART log)."""
+
+
 def _refine_warning(fields: Fields) -> Fields | None:
-    # Bit 1 of the critical warning is temperature alone.
-    hot = int(fields.get("bits", "0xff"), 16) == 0x02
-    return {**fields, "code": "disk:hot"} if hot else fields
+    bits = fields.get("bits", "")
+    if bits and int(bits, 16) == 0:
+        return None
+    return {**fields, "code": "disk:hot"} if bits and int(bits, 16) == HEAT_BIT else fields
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -89,7 +94,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("ritical Warning (0x", "ritical warning"),
         (
             r"(?:\bnvme\W+(?P<device>nvme\d+)|Device: /dev/(?P<file>nvme\d+)).*?[Cc]ritical [Ww]arning:? ?"
-            r"(?:\((?P<bits>0x(?!0+\b)\w+)\))?:? ?(?P<warning>.*)"
+            r"(?:\((?P<bits>0x[0-9a-fA-F]+)\))?:? ?(?P<warning>.*)"
         ),
         on_disk,
         refine=lambda f: _refine_warning({**f, "device": f.get("device") or f.get("file", "")}),

@@ -1,0 +1,178 @@
+"""Lines about drives, arrays, paths and file systems, as their drivers print them: which code, on which thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.catalogue.tables import code_facts
+from tools.document import TextDocument
+from tools.parsers import kernel_log
+from tools.types import Event
+
+# code | entity ('' where any will do) | line
+LINES = r"""
+ata:device_error|disk:ata6.00|ata6.00: cmd 61/08:10:00:28:c4/00:00:09:00:00/40 tag 2 ncq dma 4096 out res 41/04:00:00:00:00/00:00:00:00:00/40 Emask 0x401 (device error) <F>
+ata:link_error|disk:ata6|ata6: COMRESET failed (errno=-16)
+ata:media_error|disk:ata6.00|ata6.00: error: { IDNF }
+ata:media_error|disk:hdb|hdb: dma_intr: error=0x40 { UncorrectableError }, LBAsect=8841, sector=8840
+block:io_error|disk:ata6.00|ata6.00: status: { DRDY DF ERR }
+block:io_error|disk:drbd2|block drbd2: Local IO failed in drbd_endio_write_sec_final. Detaching...
+block:io_error|disk:sdt|BTRFS error (device sds): bdev /dev/sdt errs: wr 0, rd 2, flush 0, corrupt 0, gen 0
+block:io_error|disk:ata-MODEL_1234|zio pool=stage vdev=/dev/disk/by-id/ata-MODEL_1234-part1 error=5 type=1 offset=4096 size=512 flags=180880
+block:io_error|disk:sdt|zed[881]: eid=71 class=io pool='stage' vdev=sdt1 size=4096 offset=88 priority=0 err=5
+block:medium_error||device-mapper: crypt: dm-3: INTEGRITY AEAD ERROR, sector 8841
+block:medium_error|disk:sdu|critical medium error, dev sdu, sector 8841 op 0x0:(READ) flags 0x80700 phys_seg 2 prio class 2
+block:refused|disk:sdu|critical target error, dev sdu, sector 8841 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2
+block:reservation|disk:sdu|reservation conflict error, dev sdu, sector 8841 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2
+disk:error_count|disk:sdu|Device: /dev/sdu [SAT], ATA error count increased from 4 to 9
+disk:hot|disk:nvme3|smartd[881]: Device: /dev/nvme3, Critical Warning (0x02): Temperature
+disk:hot|disk:sdu|smartd[881]: Device: /dev/sdu [SAT], Failed SMART usage Attribute: 194 Temperature_Celsius.
+disk:no_answer|disk:sdu|smartd[881]: Device: /dev/sdu [SAT], failed to read SMART Attribute Data
+disk:pending_sectors|disk:megaraid_disk_11|smartd[881]: Device: /dev/bus/0 [megaraid_disk_11] [SAT], 24 Currently unreadable (pending) sectors
+disk:pending_sectors|disk:sdu|Device: /dev/sdu [SAT], 24 Offline uncorrectable sectors
+disk:self_test_failed|disk:sdu|smartd[881]: Device: /dev/sdu [SAT], Self-Test Log error count increased from 0 to 1
+fs:error||BTRFS critical (device sds): corrupt leaf: root=5 block=8841 slot=3, bad key order
+fs:error||EXT4-fs warning (device sds): __ext4_read_dirblock:905: error -5 reading directory block (ino 8841, block 0)
+fs:error||F2FS-fs (sds): Inconsistent segment (8841) type [1, 0] in SSA and SIT
+fs:error||LDISKFS-fs error (device dm-9): ldiskfs_lookup:1817: inode #8841: comm ll_ost00_001: iget: bad extra_isize
+fs:error||ntfs3(sds1): failed to read volume at offset 0x8841000
+fs:error||VERIFY3(0 == dmu_object_claim(os, 8841)) failed (0 == 17)
+fs:old_errors||BTRFS info (device sds): bdev /dev/sdt errs: wr 0, rd 9, flush 0, corrupt 3, gen 0
+fs:repaired||BTRFS info (device sds): read error corrected: ino 8841 off 4096 (dev /dev/sdt sector 8841)
+fs:shutdown||WARNING: Pool 'stage' has encountered an uncorrectable I/O failure and has been suspended.
+fs:shutdown||WARNING: MMP writes to pool 'stage' have not succeeded in over 60010 ms; suspending pool
+limit:disk_space||BTRFS: error (device sds) in btrfs_run_delayed_refs:2210: errno=-28 No space left
+limit:disk_space||XFS (dm-9): metadata I/O error in "xfs_buf_ioend+0x1/0x2 [xfs]" at daddr 0x8 len 8 error 28
+limit:disk_space||critical space allocation error, dev dm-9, sector 8841 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2
+limit:disk_space||device-mapper: thin: 253:7: switching pool to out-of-data-space (queue IO) mode
+limit:disk_space||LustreError: 11-0: stage-OST0003-osc-ffff: operation ost_write to node 10.2.0.7@o2ib failed: rc = -28
+lustre:evicted|storage:stage|Lustre: stage-MDT0000: haven't heard from client 8841-ab (at 10.2.0.9@o2ib) in 227 seconds. I think it's dead, and I am evicting it. exp ffff
+lustre:error|storage:stage|Lustre: stage-OST0003-osc-ffff: Connection to stage-OST0003 (at 10.2.0.7@o2ib) was lost; in progress operations using this service will wait for recovery to complete
+md:degraded|disk:sdu|md/raid10:md9: Disk failure on sdu1, disabling device.
+md:degraded|disk:sdu|mdadm[881]: Fail event detected on md device /dev/md9, component device /dev/sdu1
+md:degraded||A DegradedArray event had been detected on md device /dev/md9.
+md:degraded|disk:sdu|zed[881]: eid=72 class=statechange pool_guid=0x12 vdev_path=/dev/sdu1 vdev_state=FAULTED
+md:degraded||BTRFS warning (device sds): devid 4 uuid 8841-ab is missing
+md:failed|disk:nvme5n1|md/raid0:md9: Disk failure on nvme5n1 detected, failing array.
+md:failed||md/raid:md9: not enough operational devices (2/4 failed)
+md:read_corrected|disk:sdu|md/raid:md9: read error corrected (8 sectors at 8841 on sdu1)
+mmc:error|disk:mmc1|mmc1: error -110 whilst initialising SD card
+multipath:path_failed||device-mapper: multipath: 253:9: Failing path 65:16.
+multipath:path_failed||multipathd[881]: mpathk: remaining active paths: 0
+multipath:path_ok||multipathd[881]: 65:16: reinstated
+multipath:paths_left||multipathd[881]: mpathk: remaining active paths: 3
+nvme:reset_failed|disk:nvme3|nvme nvme3: IO queues not created
+nvme:timeout|disk:nvme3|nvme nvme3: I/O tag 44 (a02c) opcode 0x1 (I/O Cmd) QID 9 timeout, aborting req_op:WRITE(1) size:4096
+scsi:controller_fault||smartpqi 0000:84:00.0: controller not ready after 90 seconds
+scsi:controller_fault||Host adapter appears dead
+scsi:offline|disk:ata6|ata6: EH pending after 5 tries, giving up
+scsi:offline|disk:sdu|sd 9:0:4:0: [sdu] Synchronize Cache(10) failed: Result: hostbyte=DID_ERROR driverbyte=DRIVER_OK
+scsi:offline|disk:sdu|device offline error, dev sdu, sector 8841 op 0x1:(WRITE) flags 0x800 phys_seg 1 prio class 2
+scsi:sense_medium|disk:sdu|sd 9:0:4:0: [sdu] tag#7 Sense Key : 0x3 [current]
+scsi:sense_medium|disk:sdu|sdu: Current: sense key: Medium Error
+scsi:transport_error|disk:sdu|sd 9:0:4:0: [sdu] Unaligned partial completion (resid=512, sector_sz=4096)
+shared_fs:error|storage:ceph|libceph: osd14 (1)10.2.0.7:6801 bad crc/signature
+shared_fs:error|storage:ceph|ceph: [8841ab]: mds0 hung
+shared_fs:error|storage:rbd3|rbd: rbd3: block request 0xffff8841 expired after 120000ms
+shared_fs:error|storage:gpfs|2026-03-04_10:11:12.345+0000: [E] Node 10.2.0.7 (io3) is being expelled due to expired lease.
+shared_fs:error|storage:nfs|mount.nfs: Connection timed out
+shared_fs:error|storage:/stage/run7/log|tail: /stage/run7/log: Stale file handle
+shared_fs:ok|storage:ceph|libceph: mon1 (1)10.2.0.8:6789 session established
+shared_fs:reconnect|storage:ceph|libceph: osd14 (1)10.2.0.7:6801 socket closed (con state OPEN)
+smart:failing|disk:cciss_disk_03|Device: /dev/sg2 [cciss_disk_03] [SCSI], SMART Failure: DATA CHANNEL IMPENDING FAILURE GENERAL HARD DRIVE FAILURE
+storage:path_error|disk:nvme3|nvme nvme3: failed to connect socket: -111
+storage:path_error||sd 9:0:4:0: [sdu] tag#7 FAILED Result: hostbyte=DID_TRANSPORT_DISRUPTED driverbyte=DRIVER_OK
+storage:path_ok|disk:nvme3|nvme nvme3: Successfully reconnected (2 attempt)
+usb:disk_timeout|disk:sdu|sd 9:0:4:0: [sdu] tag#7 uas_eh_abort_handler 0 uas-tag 8 inflight: CMD OUT
+usb:reset||usb 4-1.2: reset SuperSpeed USB device number 9 using xhci_hcd
+""".strip("\n").splitlines()
+
+BENIGN = """
+sd 9:0:4:0: [sdu] Attached SCSI disk
+sd 9:0:4:0: [sdu] Write Protect is off
+sd 9:0:4:0: [sdu] tag#7 Sense Key : Illegal Request [current]
+sd 9:0:4:0: [sdu] tag#7 Sense Key : Unit Attention [current]
+sd 9:0:4:0: Power-on or device reset occurred
+critical target error, dev nvme3n1, sector 8841 op 0x3:(DISCARD) flags 0x800 phys_seg 1 prio class 2
+nvme3n1: Identify(0x6), Invalid Field in Command (sct 0x0 / sc 0x2) DNR
+nvme nvme3: 16/0/0 default/read/poll queues
+ata6: SATA link up 6.0 Gbps (SStatus 133 SControl 300)
+md/raid1:md9: active with 2 out of 2 mirrors
+md: data-check of RAID array md9
+EXT4-fs (sds1): recovery complete
+EXT4-fs (sds1): error count since last fsck: 2
+XFS (sds1): Ending recovery (logdev: internal)
+BTRFS info (device sds): bdev /dev/sdt errs: wr 0, rd 0, flush 0, corrupt 0, gen 0
+BTRFS warning (device sds): failed to load free space cache for block group 8841, rebuilding it now
+F2FS-fs (sds1): Mounted with checkpoint version = 8841ab
+zed[881]: eid=73 class=scrub_finish pool='stage'
+zed[881]: eid=74 class=statechange pool='stage' vdev=sdt1 vdev_state=ONLINE
+mpt3sas_cm0: log_info(0x31080000): originator(PL), code(0x08), sub_code(0x0000)
+smartd[881]: Device: /dev/sdu [SAT], SMART Prefailure Attribute: 1 Raw_Read_Error_Rate changed from 80 to 82
+smartd[881]: Device: /dev/sdu [SAT], starting scheduled Long Self-Test.
+smartd[881]: Device: /dev/nvme3, Critical Warning (0x00): none
+Lustre: Mounted stage-client
+""".strip("\n").splitlines()
+
+HEADS = (
+    "{line}",
+    "[ 8841.204417] {line}",
+    "[Tue Mar  4 10:11:12 2025] {line}",
+    "Mar  4 10:11:12 gpu-17 kernel: [ 8841.204417] {line}",
+    "2025-03-04T10:11:12.204417+01:00 gpu-17 kernel: {line}",
+    "<3>1 2025-03-04T10:11:12Z gpu-17 kernel - - - {line}",
+    "3,4410,8841204417,-;{line}",
+    "> [ 8841.204417] {line}",
+)
+
+
+def events(text: str) -> list[Event]:
+    return list(kernel_log.parse(TextDocument("x.log", "", text)).facts.events)
+
+
+def name_of(event: Event) -> str:
+    return f"{event.entity.kind}:{event.entity.name}"
+
+
+@pytest.mark.parametrize("row", LINES, ids=lambda row: row[:60])
+def test_a_line_makes_its_code_on_its_thing(row: str) -> None:
+    code, name, line = row.split("|", 2)
+    found = events(line + "\n")
+    assert [event.code for event in found] == [code]
+    assert code in code_facts()
+    assert not name or name_of(found[0]) == name
+
+
+@pytest.mark.parametrize("line", BENIGN)
+def test_what_drivers_say_of_a_healthy_machine_is_no_event(line: str) -> None:
+    assert events(f"[ 8841.204417] {line}\n") == []
+
+
+KERNELS_OWN = [row for row in LINES if not row.split("|", 2)[2].startswith(("smartd", "zed", "mdadm", "multipathd"))]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_of_a_line_gives_the_same_code(head: str) -> None:
+    for row in KERNELS_OWN:
+        code, _, line = row.split("|", 2)
+        assert [event.code for event in events(head.format(line=line) + "\n")] == [code], line
+
+
+def test_a_disk_behind_a_usb_host_is_removable_by_its_address() -> None:
+    text = (
+        "[1000.1] scsi host9: usb-storage 4-1.2:1.0\n"
+        "[1200.2] sd 9:0:0:0: rejecting I/O to offline device\n"
+        "[1200.3] sd 2:0:0:0: rejecting I/O to offline device\n"
+    )
+    assert [(event.entity.name, event.fields.get("removable", "")) for event in events(text)] == [
+        ("9:0:0:0", "yes"),
+        ("2:0:0:0", ""),
+    ]
+
+
+def test_fields_of_a_line_are_no_marks_of_an_episode() -> None:
+    # A field of the name of a mark would make another event of it: 'drives_lost', 'kicked', 'over', …
+    marks = {"over", "flaps", "devices", "drives_lost", "kicked", "waits_for_storage"}
+    for row in LINES:
+        for event in events(row.split("|", 2)[2] + "\n"):
+            assert not marks & set(event.fields), row

@@ -1,0 +1,162 @@
+"""Pasted output of storage tools: pools, Btrfs counters, multipath maps, RAID adapters."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools.document import TextDocument
+from tools.parsers import btrfs_stats, multipath, raid_cards, zpool
+
+ZPOOL = """\
+  pool: stage
+ state: {state}
+status: One or more devices has experienced an unrecoverable error.  An
+        attempt was made to correct the error.  Applications are unaffected.
+  scan: scrub repaired 12K in 0 days 02:11:09 with 0 errors on Sun Mar  2 02:35:10 2025
+config:
+
+        NAME             STATE     READ WRITE CKSUM
+        stage            {state}  0     0     0
+          raidz2-0       {state}  0     0     0
+            ata-M1-part1 ONLINE       0     0     0
+            ata-M2-part1 {leaf}
+        spares
+          ata-M9         AVAIL
+
+errors: {errors}
+"""
+HEALTHY = """\
+  pool: stage
+ state: ONLINE
+  scan: scrub repaired 0B in 02:11:09 with 0 errors on Sun Mar  2 02:35:10 2025
+config:
+
+        NAME        STATE     READ WRITE CKSUM
+        stage       ONLINE       0     0     0
+          mirror-0  ONLINE       0     0     0
+            sdt     ONLINE       0     0     0
+            sdu     ONLINE       0     0     0
+
+errors: No known data errors
+"""
+STATS = """\
+[/dev/sdt].write_io_errs    {write}
+[/dev/sdt].read_io_errs     0
+[/dev/sdt].flush_io_errs    0
+[/dev/sdt].corruption_errs  {corrupt}
+[/dev/sdt].generation_errs  0
+"""
+SCRUB = """\
+UUID:             8841-ab
+Scrub started:    Sun Mar  2 02:00:01 2025
+Status:           finished
+Error summary:    csum=3
+  Corrected:      {corrected}
+  Uncorrectable:  {lost}
+  Unverified:     0
+"""
+MAPS = """\
+mpathk (36001405aa) dm-7 ACME,LUN7
+size=2.0T features='1 queue_if_no_path' hwhandler='1 alua' wp=rw
+|-+- policy='service-time 0' prio=50 status=active
+| `- 7:0:0:3 sdt 65:48 {one} running
+`-+- policy='service-time 0' prio=10 status=enabled
+  `- 8:0:0:3 sdu 65:64 active ready running
+"""
+STORCLI = """\
+Controller = 0
+VD LIST :
+=======
+DG/VD TYPE  State Access Consist Cache Cac sCC     Size Name
+0/0   RAID5 {volume}  RW     Yes     RWTD  -   ON  7.276 TB data
+PD LIST :
+EID:Slt DID State DG     Size Intf Med SED PI SeSz Model    Sp
+252:0    10 Onln   0 3.637 TB SATA HDD N   N  512B MODEL-1  U
+252:3    13 {drive}  0 3.637 TB SATA HDD N   N  512B MODEL-1  U
+"""
+MEGACLI = """\
+Enclosure Device ID: 32
+Slot Number: 4
+Media Error Count: {media}
+Other Error Count: 2
+Predictive Failure Count: {predicted}
+Firmware state: {state}
+"""
+SSACLI = """\
+Smart Array P440ar in Slot 0 (Embedded)
+   array A
+      logicaldrive 1 (1.8 TB, RAID 5, {volume})
+      physicaldrive 1I:1:1 (port 1I:box 1:bay 1, SAS HDD, 900 GB, OK)
+      physicaldrive 1I:1:2 (port 1I:box 1:bay 2, SAS HDD, 900 GB, {drive})
+"""
+FORMS = [
+    (zpool, HEALTHY, []),
+    (
+        zpool,
+        ZPOOL.format(
+            state="DEGRADED", leaf="FAULTED     12     3     0  too many errors", errors="No known data errors"
+        ),
+        [("fs:repaired", ""), ("block:io_error", "ata-M2"), ("md:degraded", "ata-M2")],
+    ),
+    (
+        zpool,
+        ZPOOL.format(state="ONLINE", leaf="ONLINE      0     0     7", errors="12 data errors, use '-v' for a list"),
+        [("fs:repaired", ""), ("fs:repaired", "ata-M2"), ("fs:error", "")],
+    ),
+    (
+        zpool,
+        ZPOOL.format(state="UNAVAIL", leaf="UNAVAIL      0     0     0", errors="No known data errors"),
+        [("fs:shutdown", ""), ("fs:repaired", ""), ("md:degraded", "ata-M2")],
+    ),
+    (zpool, "all pools are healthy\n", []),
+    (btrfs_stats, STATS.format(write=0, corrupt=0), []),
+    (btrfs_stats, STATS.format(write=4, corrupt=9), [("block:io_error", "sdt"), ("fs:old_errors", "sdt")]),
+    (btrfs_stats, SCRUB.format(corrected=0, lost=3), [("fs:error", "")]),
+    (btrfs_stats, SCRUB.format(corrected=3, lost=0), [("fs:repaired", "")]),
+    (multipath, MAPS.format(one="active ready"), [("multipath:paths_left", ""), ("multipath:paths_left", "")]),
+    (multipath, MAPS.format(one="failed faulty"), [("multipath:path_failed", ""), ("multipath:paths_left", "")]),
+    (raid_cards, STORCLI.format(volume="Optl", drive="Onln"), []),
+    (raid_cards, STORCLI.format(volume="Dgrd", drive="Failed"), [("md:degraded", "0/0"), ("md:degraded", "252:3")]),
+    (raid_cards, STORCLI.format(volume="Dgrd", drive="Rbld"), [("md:degraded", "0/0")]),
+    (raid_cards, MEGACLI.format(media=0, predicted=0, state="Online, Spun Up"), []),
+    (raid_cards, MEGACLI.format(media=0, predicted=2, state="Online, Spun Up"), [("smart:failing", "4")]),
+    (
+        raid_cards,
+        MEGACLI.format(media=7, predicted=0, state="Failed"),
+        [("disk:error_count", "4"), ("md:degraded", "4")],
+    ),
+    (raid_cards, MEGACLI.format(media=0, predicted=0, state="Unconfigured(good), Spun Up"), []),
+    (raid_cards, SSACLI.format(volume="OK", drive="OK"), []),
+    (raid_cards, SSACLI.format(volume="OK", drive="Predictive Failure"), [("smart:failing", "1I:1:2")]),
+    (
+        raid_cards,
+        SSACLI.format(volume="Interim Recovery Mode", drive="Failed"),
+        [("md:degraded", "1"), ("md:degraded", "1I:1:2")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("parser", "text", "expected"), FORMS)
+def test_only_what_is_not_as_it_should_be_is_an_event(parser, text, expected):
+    assert parser.recognise(text.splitlines()) >= 0.9
+    parsed = parser.parse(TextDocument("t.txt", "n1", text))
+    found = [(e.code, e.entity.name if e.entity.kind == "disk" else "") for e in parsed.facts.events]
+    assert found == expected
+    assert parsed.unread.unread == 0
+
+
+@pytest.mark.parametrize("text", ["State: x\nfoo: y", "pool: swimming", "[a].b 3", "1:2 x y", "array A", "Name: x"])
+@pytest.mark.parametrize("parser", [zpool, btrfs_stats, multipath, raid_cards], ids=lambda parser: parser.FORM)
+def test_other_texts_are_left_alone(parser, text):
+    assert parser.recognise(text.splitlines()) < 0.3
+
+
+@pytest.mark.parametrize(("parser", "whole"), [(parser, text) for parser, text, _ in FORMS[::3]])
+@given(data=st.data())
+def test_any_cut_is_read_without_a_crash(parser, whole, data):
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, len(whole)))
+    assert 0.0 <= parser.recognise(whole[start:end].split("\n")) <= 1.0
+    parser.parse(TextDocument("t.txt", "n1", whole[start:end]))
