@@ -48,6 +48,11 @@ class Readings:
             self._columns.popleft()
             self.dropped += 1
 
+    @property
+    def last_seconds(self) -> float:
+        """Time of the present report, NaN where none is told."""
+        return self._columns[-1][0] if self._columns else math.nan
+
     def drop_first_column(self) -> None:
         """Forget the oldest report."""
         self._columns.popleft()

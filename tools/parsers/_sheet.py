@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from tools.parsers._lines import Tally, is_cut, make_quote, read_rows_of
+from tools.parsers._lazy import Lazy
+from tools.parsers._lines import Tally, is_cut, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import (
     NO_MOMENT,
@@ -20,6 +23,22 @@ from tools.types import (
     Parsed,
     Quote,
 )  # fmt: skip
+
+SLEEP = Lazy(r"\bsleep\s+(?P<seconds>\d{1,5}(?:\.\d+)?)\b|\bwatch\s+(?:-\S+\s+)*-n\s*(?P<every>\d{1,5}(?:\.\d+)?)\b")
+"""What a person types between two readings of the same counters: `cmd; sleep 60; cmd`, `watch -n 10 cmd`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDocument:
+    """Lines that were made of a text, with the numbers of the lines that they come from."""
+
+    label: str
+    node: str
+    kept: tuple[Line, ...]
+
+    def lines(self) -> Iterator[Line]:
+        """Iterate over the lines."""
+        return iter(self.kept)
 
 
 class Sheet:
@@ -39,6 +58,7 @@ class Sheet:
         self.links: list[Link] = []
         self.gaps: list[Coverage] = []
         self.is_cut = False
+        self.interval_seconds = 0.0
 
     def read(self, *steps: Callable[[Line], bool]) -> Parsed:
         """Hand every line to the steps in order until one understands it."""
@@ -47,6 +67,19 @@ class Sheet:
             self.is_cut = self.is_cut or is_cut(line.text)
             tally.count(line, understood=any(step(line) for step in steps))
         return Parsed(self.build_facts(), tally.result())
+
+    def read_interval(self, line: Line) -> bool:
+        """Learn from a typed line how long lay between the readings that follow."""
+        match = SLEEP.search(line.text) if is_prompt(line.text) else None
+        if match is not None:
+            self.interval_seconds = float(match["seconds"] or match["every"])
+            self.readings.start_column(0.0)
+        return match is not None
+
+    def start_reading(self) -> None:
+        """Begin the next reading of the same counters, as long after the last one as was typed, if that is known."""
+        last = self.readings.last_seconds
+        self.readings.start_column(last + self.interval_seconds if self.interval_seconds else math.nan)
 
     def quote(self, line: Line) -> Quote:
         """Quote a line of the document."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tools.parsers._json_tree import list_dicts, read_json_text, starts_json
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, is_noise
 from tools.parsers._nic_ports import COUNTERS, Port, report_ports
-from tools.parsers._sheet import Sheet
+from tools.parsers._sheet import KeptDocument, Sheet
 from tools.types import Document, Domain, Entity, Line, Parsed
 
 FORM = "infiniband"
@@ -43,8 +44,12 @@ _ERROR_ROW = Lazy(r"^\s*GUID 0x[0-9a-f]+ port (?P<port>\d+|ALL):(?P<rest>(?: ?\[
 _ERROR_CELL = Lazy(r"\[(?P<name>\w+) == (?P<count>\d+)")
 _PERFQUERY = Lazy(r"^# Port (?:extended )?counters: (?:Lid (?P<lid>\d+) )?port (?P<port>\d+)")
 _DOTTED = Lazy(r"^(?P<name>[A-Z]\w+):\.{2,}(?P<count>\d+)\s*$")
+_SELECTOR = Lazy(r"^(?:PortSelect|CounterSelect2?|QP1Dropped):\.+")
 _SUMMARY = Lazy(r"^## (?:Summary: \d+ nodes checked|\s*\d+ ports checked)|^\s*\d+ nodes checked, \d+ bad nodes")
 _SYSFS = Lazy(r"infiniband/(?P<dev>[\w.-]+)/ports/(?P<port>\d+)/(?:hw_)?counters/(?P<name>\w+):\s*(?P<count>\d+)")
+_JSON_SECTIONS = frozenset(
+    {"Operational Info", "Supported Info", "Troubleshooting Info", "Physical Counters and BER Info", "Tool Information"}
+)
 _KEYS = frozenset(
     {
         "state", "phys state", "physical state", "phys_state", "rate", "link layer", "link_layer", "ca type",
@@ -77,6 +82,8 @@ _DOWN = frozenset({"down", "port_down", "polling", "poll", "sleep", "physical li
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a line that only these tools print, else the share of their keys."""
+    if any('"Operational Info"' in text or '"Physical Counters and BER Info"' in text for text in sample):
+        return 0.95
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
     heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _NETDEV, _SUMMARY)
     if any(head.match(text) for text in kept for head in heads) or any(_SYSFS.search(text) for text in kept):
@@ -95,12 +102,27 @@ def recognise(sample: Sequence[str]) -> float:
 
 def parse(document: Document) -> Parsed:
     """Read ports and counters; a port that is down beside one that is up becomes an event."""
+    if starts_json(document):
+        document = _flatten_json(document)
     fabric = _Fabric(document)
     parsed = fabric.sheet.read(
         fabric.read_head, fabric.read_rdma, fabric.read_link, fabric.read_counters, fabric.read_field, fabric.read_rest
     )
     report_ports(fabric.sheet, list(fabric.ports.values()))
     return Parsed(fabric.sheet.build_facts(), parsed.unread)
+
+
+def _flatten_json(document: Document) -> Document:
+    """Write `mlxlink --json` as the lines that it prints without it, each with the number of its own line."""
+    text = read_json_text(document)
+    lines: list[Line] = []
+    for part in list_dicts(list(text.values)):
+        for key, value in part.items():
+            if isinstance(value, dict) and key in _JSON_SECTIONS:
+                lines.append(Line(text.find(f'"{key}"').number, key))
+            elif isinstance(value, str | int | float):
+                lines.append(Line(text.find(f'"{key}"').number, f"{key} : {value}"))
+    return KeptDocument(document.label, document.node, tuple(lines))
 
 
 class _Fabric:
@@ -194,7 +216,7 @@ class _Fabric:
         signal = COUNTERS.get(name.lower())
         if signal is not None:
             if self.sheet.readings.has(entity, signal):
-                self.sheet.readings.start_column()
+                self.sheet.start_reading()
             self.sheet.put(line, entity, signal, float(count[:18]))
 
     def read_field(self, line: Line) -> bool:
@@ -258,4 +280,5 @@ class _Fabric:
 
     def read_rest(self, line: Line) -> bool:
         text = line.text.strip()
-        return text.startswith(("##", "Link info:")) or any(word in text for word in ("ibwarn", "GID["))
+        is_known = text.startswith(("##", "Link info:")) or bool(_SELECTOR.match(text))
+        return is_known or any(word in text for word in ("ibwarn", "GID[")) or self.sheet.read_interval(line)

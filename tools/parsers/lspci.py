@@ -1,6 +1,7 @@
 """Reads `lspci` and `lspci -vv` of pciutils 3: devices whose configuration space is gone, and links below their width.
 
 ``rev ff`` and an unknown header type 7f mean that every read of the device gives ones: it does not answer any more.
+Bits of the error status registers stay set until somebody clears them: they tell that it happened, not when.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from tools.entities import make_gpu
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample
 from tools.parsers._sheet import Sheet
-from tools.types import Document, Domain, Line, Parsed
+from tools.types import Document, Domain, Entity, Line, Parsed
 
 FORM = "lspci"
 DOMAIN: Domain = "host"
@@ -24,6 +25,9 @@ _LINK = Lazy(
     r"^\s+Lnk(?P<which>Cap|Sta):\s.*?Speed (?P<speed>[\d.]+)GT/s(?: \([^)]*\))?, "
     r"Width x(?P<width>\d+)"
 )
+_STATUS = Lazy(r"^\s+UESta:\s(?P<bits>.*)$")
+_GRAVE_BITS = Lazy(r"\b(?P<bit>DLP|SDES|TLP|FCP|CmpltTO|CmpltAbrt|RxOF|MalfTLP|ECRC)\+")
+_ADAPTER = Lazy(r"^(?:InfiniBand|Ethernet|Network)\b.*(?:Mellanox|ConnectX|BlueField)")
 _DETAIL = Lazy(r"^\s+\S|^!!! Unknown header type")
 
 
@@ -63,7 +67,15 @@ class _Bus:
         if "Unknown header type 7f" in line.text and self.pci[0]:
             self._lose(line)
             return True
+        status = _STATUS.match(line.text)
+        if status is not None and (bits := [found["bit"] for found in _GRAVE_BITS.pattern.finditer(status["bits"])]):
+            fields = {"bits": " ".join(bits), "pci": self.pci[0], "device": self.pci[1]}
+            self.sheet.add(line, self._entity(), "pci:status_bits", fields)
         return bool(self.pci[0] and _DETAIL.match(line.text))
+
+    def _entity(self) -> Entity:
+        is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()
+        return make_gpu(self.sheet.node, pci=self.pci[0]) if is_gpu else self.sheet.make_node()
 
     def _lose(self, line: Line) -> None:
         address, what = self.pci
@@ -84,3 +96,6 @@ class _Bus:
         if is_gpu and best is not None and 0 < width < best[1]:
             fields = {"width": str(width), "width_max": str(best[1])}
             self.sheet.add(line, make_gpu(self.sheet.node, pci=self.pci[0]), "pci:link_degraded", fields)
+        elif best is not None and 0 < width < best[1] and _ADAPTER.match(self.pci[1]):
+            fields = {"width": str(width), "width_max": str(best[1]), "pci": self.pci[0], "device": self.pci[1]}
+            self.sheet.add(line, self.sheet.make_node(), "pci:slot_narrow", fields)

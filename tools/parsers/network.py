@@ -1,8 +1,9 @@
 """Reads the state and the counters of network interfaces.
 
-Knows `ip link`, `ip addr`, `ip -s link`, `ip -br` of iproute2 4 to 6, `ifconfig` of net-tools 2, `ethtool DEV` and
-`ethtool -S DEV` of ethtool 4 to 6, and `/proc/net/bonding/*`. An interface that is switched on and has no carrier is
-down where somebody means it to work (an address, a bond, large frames); a socket where nothing is plugged in is not.
+Knows `ip link`, `ip addr`, `ip -s link`, `ip -br`, `ip -j` of iproute2 4 to 6, `ifconfig` of net-tools 2,
+`ethtool DEV` and `ethtool -S DEV` of ethtool 4 to 6, `/proc/net/dev` and `/proc/net/bonding/*`. An interface that is
+switched on and has no carrier is down where somebody means it to work (an address, a bond, large frames); a socket
+where nothing is plugged in is not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tools.parsers._json_tree import JsonText, list_dicts, read_json_text, starts_json
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, is_noise, is_prompt
 from tools.parsers._nic_ports import COUNTERS
@@ -32,15 +34,18 @@ _SETTINGS = Lazy(r"^\s*Settings for (?P<name>[\w.:-]+):\s*$")
 _DETECTED = Lazy(r"^\s*Link detected: (?P<state>yes|no)(?: \((?P<why>[^)]*)\))?\s*$")
 _STATISTICS = Lazy(r"^\s*NIC statistics:\s*$")
 _PAIR = Lazy(r"^\s*(?P<key>[A-Za-z][\w .()/\[\]-]*?):\s+(?P<value>\S.*?)\s*$")
-_ASKED = Lazy(r"\bethtool\s+(?:-{1,2}[\w-]+\s+)*(?P<name>[a-z][\w.:-]*)\s*$")
+_ASKED = Lazy(r"\bethtool\s+(?:-{1,2}[\w-]+\s+)*(?P<name>[a-z][\w.:-]*)\s*(?:[;|&].*)?$")
 _HEAD = Lazy(r"^\s*(?P<way>RX|TX):\s+bytes\s+packets\s+errors\b")
 _NUMBERS = Lazy(r"^\s*\d+(?:\s+\d+){3,}\s*$")
 _IFCONFIG = Lazy(r"^\s+(?P<way>RX|TX) (?:errors (?P<errors>\d+)|packets (?P<packets>\d+))")
 _ADDRESS = Lazy(r"^\s+inet6? (?P<address>[0-9a-fA-F.:]+)")
 _DETAIL = Lazy(
     r"^\s+(?:link/|inet|valid_lft|altname|vf \d|RX|TX|ether\s|infiniband\s|loop\s|unspec\s|device (?:memory|interrupt)|"
-    r"bridge|vlan|promiscuity|bond)|^\s+[\w ./]*\d+base\S+"
+    r"bridge|vlan|promiscuity|bond)|^\s+[\w ./]*\d+base\S+|"
+    r"^\s+(?:(?:drv|probe|link|timer|ifdown|ifup|rx_err|tx_err)\s*)+$"
 )
+_PROC_HEAD = Lazy(r"^\s*Inter-\|\s+Receive|^\s*face\s*\|bytes\s+packets errs")
+_PROC_ROW = Lazy(r"^\s*(?P<name>[\w.@-]+):\s*(?P<cells>\d+(?:\s+\d+){15})\s*$")
 _BOND = Lazy(r"^(?:Ethernet Channel Bonding Driver|Slave Interface: (?P<slave>\S+)|MII Status: (?P<status>\w+)|"
              r"Link Failure Count: (?P<failures>\d+))")  # fmt: skip
 _MODES = Lazy(r"(?P<mbps>\d+)base[\w-]+/(?P<duplex>Full|Half)")
@@ -53,7 +58,11 @@ _VIRTUAL = Lazy(
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: an interface's head line of `ip`, `ifconfig`, `ethtool` or the bonding driver."""
+    if any('"ifname"' in text and '"flags"' in text for text in ("\n".join(sample),)):
+        return 0.95
     kept = clip_sample(sample)
+    if any(_PROC_HEAD.match(text) or _PROC_ROW.match(text) for text in kept):
+        return 0.95
     if any(_LINK.match(text) or _SETTINGS.match(text) or _STATISTICS.match(text) for text in kept):
         return 0.9
     if any(text.startswith(("Ethernet Channel Bonding Driver", "Slave Interface: ")) for text in kept):
@@ -71,10 +80,17 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Read interfaces: which has no carrier though it should, which runs below its peer's speed, and the counters."""
     host = _Host(document)
+    if starts_json(document):
+        host.read_json(read_json_text(document))
+        host.report()
+        return Parsed(host.sheet.build_facts())
     parsed = host.sheet.read(
-        host.read_asked, host.read_link, host.read_ethtool, host.read_bond, host.read_counts, host.read_detail
-    )
+        host.sheet.read_interval, host.read_asked, host.read_proc, host.read_link, host.read_ethtool, host.read_bond,
+        host.read_counts, host.read_detail,
+    )  # fmt: skip
     host.report()
+    if not host.interfaces and not host.told:
+        host.sheet.miss("a table without a row", "ip -s link; ethtool -S DEVICE")
     return Parsed(host.sheet.build_facts(), parsed.unread)
 
 
@@ -104,6 +120,43 @@ class _Host:
         self.now: _Interface | None = None
         self.way = ""
         self.modes = ""
+        self.told = 0
+
+    def read_json(self, text: JsonText) -> None:
+        """Read `ip -j link`, with `-s` or without."""
+        for entry in list_dicts(list(text.values)):
+            name, flags = entry.get("ifname"), entry.get("flags")
+            if not isinstance(name, str) or not isinstance(flags, list):
+                continue
+            line = text.find(f'"{name}"')
+            now = self._open(name, line)
+            now.is_on, mtu = "UP" in flags, entry.get("mtu")
+            now.has_carrier = "LOWER_UP" in flags and "NO-CARRIER" not in flags
+            is_large = isinstance(mtu, int) and JUMBO_BYTES <= mtu < 60000
+            has_address = any(
+                isinstance(one, dict) and one.get("scope") == "global" for one in _list(entry, "addr_info")
+            )
+            now.is_meant = (
+                "SLAVE" in flags or str(entry.get("master", "")).startswith("bond") or is_large or has_address
+            )
+            statistics = entry.get("stats64", entry.get("stats"))
+            for way, counts in statistics.items() if isinstance(statistics, dict) else ():
+                for what in ("packets", "errors"):
+                    count = counts.get(what) if isinstance(counts, dict) else None
+                    if isinstance(count, int):
+                        self._count(line, f"{way}_{what}", str(count))
+        if text.is_cut:
+            self.sheet.miss("the JSON is cut or broken", "ip -j -s link")
+
+    def read_proc(self, line: Line) -> bool:
+        row = _PROC_ROW.match(line.text)
+        if row is not None:
+            cells = row["cells"].split()
+            # Its counters tell nothing of the carrier: the interface is not one to be judged down.
+            self.now, self.told = _Interface(row["name"], line), self.told + 1
+            for name, column in (("rx_packets", 1), ("rx_errors", 2), ("tx_errors", 10)):
+                self._count(line, name, cells[column])
+        return row is not None or bool(_PROC_HEAD.match(line.text))
 
     def _open(self, name: str, line: Line) -> _Interface:
         self.now = self.interfaces.setdefault(name, _Interface(name, line))
@@ -208,9 +261,12 @@ class _Host:
         device = self.now.name if self.now is not None else "?"
         if signal is None or _VIRTUAL.match(device):
             return
+        self.told += 1
         entity = self._entity(device)
         if self.sheet.readings.has(entity, signal) and name in ("rx_packets", "tx_errors"):
             return
+        if self.sheet.readings.has(entity, signal) and self.sheet.interval_seconds:
+            self.sheet.start_reading()
         self.sheet.put(line, entity, signal, float(count[:18]))
 
     def read_detail(self, line: Line) -> bool:
@@ -241,6 +297,11 @@ class _Host:
         code = "nic:link_down" if meant else "nic:unplugged" if up else "nic:port_down"
         fields = {"peers_up": str(len(up)), "reason": item.why}
         self.sheet.add(item.line, self._entity(item.name), code, fields)
+
+
+def _list(entry: dict[str, object], key: str) -> list[object]:
+    value = entry.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _kind(name: str) -> str:
