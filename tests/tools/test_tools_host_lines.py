@@ -15,6 +15,10 @@ def events(text: str) -> list[Event]:
 
 
 BUS = """
+pci:aer_corrected|pcieport 0000:17:01.0: AER: Correctable error message received from 0000:18:00.0
+pci:slot_narrow|pci 0000:08:00.0: 63.012 Gb/s available PCIe bandwidth, limited by 16.0 GT/s PCIe x4 link at 0000:00:01.2 (capable of 252.048 Gb/s with 16.0 GT/s PCIe x16 link)
+pci:link_degraded|mlx5_core 0000:08:00.0: 63.012 Gb/s available PCIe bandwidth, limited by 16.0 GT/s PCIe x4 link at 0000:00:01.2 (capable of 252.048 Gb/s with 16.0 GT/s PCIe x16 link)
+pci:eeh|PHB#0051[8:1]: PHB Freeze/Fence detected !
 pci:aer_nonfatal|pcieport 0000:17:01.0: AER: Multiple Uncorrectable (Non-Fatal) error message received from 0000:18:00.0
 pci:aer_fatal|rasdaemon[551]:           <...>-551   [003]     0.000211: aer_event:            2025-02-03 07:11:09 +0000 0000:18:00.0 Uncorrected (Fatal) error: Completion Timeout
 pci:aer_corrected|rasdaemon[551]:           <...>-551   [003]     0.000211: aer_event:            2025-02-03 07:11:09 +0000 0000:18:00.0 Corrected error: Bad DLLP
@@ -39,6 +43,8 @@ usb:not_enumerated|usb 3-4: device descriptor read/64, error -110
 """.strip("\n").splitlines()
 
 MEMORY = """
+mce:uncorrected|CPU 7: Machine Check Exception: 0000000000000005
+oom:kill|flux-shell[3]: ERROR: oom: Memory cgroup out of memory: killed 2 tasks on n77.
 edac:corrected|EDAC amd64: MC3: 4 CE on mc#3csrow#1channel#0 (csrow:1 channel:0 page:0x77a offset:0x40 grain:64 syndrome:0x9)
 edac:corrected|EDAC MC2: 1 CE ie31200 CE on mc#2csrow#1channel#1 (csrow:1 channel:1 page:0x0 offset:0x0 grain:8 syndrome:0x77)
 edac:uncorrected|EDAC MC5: UE - no information available: UE page 0x0, offset 0x0, grain 128
@@ -56,6 +62,7 @@ oom:alloc_failure|vmalloc: allocation failure: 2147483648 bytes
 """.strip("\n").splitlines()
 
 PROCESSORS = """
+kernel:warning|WARNING: kernel/sched/core.c:4410 at sched_move_task+0x44/0x90, CPU#7: kworker/7:1/771
 cpu:hard_lockup|watchdog: CPU 41 self-detected hard LOCKUP @ native_queued_spin_lock_slowpath+0x1a4/0x200
 cpu:hard_lockup|NMI Watchdog detected LOCKUP on CPU 3
 cpu:soft_lockup|BUG: soft lockup detected on CPU#3!
@@ -92,7 +99,6 @@ def test_one_line_of_each_family(row: str) -> None:
 
 
 HARMLESS = (
-    "pcieport 0000:17:01.0: AER: Correctable error message received from 0000:18:00.0",
     "pcieport 0000:17:01.0: DPC: error containment capabilities: Int Msg #0, RPExt+ PoisonedTLP+ SwTrigger+",
     "pci 0000:17:01.0: BAR 13: no space for [io  size 0x1000]",
     "pci 0000:18:00.0: BAR 7: no space for [mem size 0x00800000 64bit pref]",
@@ -109,6 +115,15 @@ HARMLESS = (
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_a_healthy_machine_prints_is_no_event(line: str) -> None:
     assert events(f"[ 4101.220114] {line}\n") == []
+
+
+def test_the_words_before_a_corrected_error_are_part_of_it() -> None:
+    text = (
+        "[  71.1] pcieport 0000:17:01.0: AER: Corrected error received: 0000:17:01.0\n"
+        "[  71.1] pcieport 0000:17:01.0: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)\n"
+        "[  71.1] pcieport 0000:17:01.0:   device [8086:352a] error status/mask=00000001/00002000\n"
+    )
+    assert [event.code for event in events(text)] == ["pci:aer_corrected"]
 
 
 def test_one_storm_of_faults_is_one_event() -> None:

@@ -299,7 +299,6 @@ nvidia: module verification failed: signature and/or required key missing - tain
 nvidia-nvlink: Nvlink Core is being initialized, major device number 510
 nvidia 0000:3b:00.0: enabling device (0140 -> 0142)
 pcieport 0000:00:1c.0: AER: enabled with IRQ 122
-pcieport 0000:00:1c.0: AER: Corrected error received: 0000:01:00.0
 pcieport 0000:64:02.0: DPC: enabled with IRQ 41
 pcieport 0000:64:02.0: DPC: error containment capabilities: Int Msg #0, RPExt+ PoisonedTLP+ SwTrigger+ RP PIO Log 4
 nvme nvme0: Shutdown timeout set to 10 seconds

@@ -48,7 +48,7 @@ _PROCESSORS = (
         "cpu:soft_lockup",
         ("soft lockup",),
         (
-            r"soft lockup - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s!(?: \[(?P<process>.+?):(?P<pid>\d+)\])?"
+            r"soft lockup\.? - CPU#(?P<cpu>\d+) stuck for (?P<seconds>\d+)s!(?: \[(?P<process>.+?):(?P<pid>\d+)\])?"
             r"|soft lockup detected on CPU#(?P<cpu2>\d+)"
         ),
         on_node,
@@ -147,9 +147,18 @@ _PROCESSORS = (
     Pattern("kernel:oops", ("RIP: ",), r"RIP: 00\w+:(?P<function>[A-Za-z_]\w+)\+", on_node, joins=30, attaches=True),
     Pattern(
         "kernel:warning",
-        ("WARNING: CPU: ", "WARNING: at ", "sleeping function called", "Bad rss-counter", "possible circular locking"),
         (
-            r"(?P<reason>WARNING: (?:CPU: \d+ PID: \d+ )?at (?!net/sched/sch_generic)\S+.*"
+            "WARNING: CPU: ",
+            "WARNING: at ",
+            "WARNING: kernel/",
+            "WARNING: drivers/",
+            "WARNING: mm/",
+            "sleeping function called",
+            "Bad rss-counter",
+            "possible circular locking",
+        ),
+        (
+            r"(?P<reason>WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?!at |CPU|net/sched/sch_generic)(?=\w+/)\S+.*"
             r"|BUG: sleeping function called.*"
             r"|BUG: Bad rss-counter.*|WARNING: possible circular locking.*)"
         ),

@@ -5,7 +5,7 @@ Known: Linux 2.6.32 (RHEL 6) to 6.14 on x86, Arm and POWER; mcelog 1xx to 2xx, r
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Fields, Pattern, on_node
+from tools.parsers._patterns import Fields, Pattern, no_event, on_node
 
 _UC_BIT = 61
 
@@ -68,6 +68,13 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         refine=_refine_machine_check,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        ("Machine Check Exception", "achine check exception"),
+        r"CPU ?(?P<cpu>\d+): (?P<reason>Machine Check Exception)(?::\s*(?P<mcg_status>[0-9a-fA-F]+))?\s*$",
+        on_node,
+        joins=10,
     ),
     Pattern(
         "mce:uncorrected",
@@ -202,7 +209,7 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
         joins=50,
     ),
-    Pattern("", ("storm subsided",), r"(?:CMCI|MCE|interrupt) storm subsided", on_node, refine=lambda _: None),
+    Pattern("", ("storm subsided",), r"(?:CMCI|MCE|interrupt) storm subsided", on_node, refine=no_event),
     Pattern(
         "",
         ("mce_record",),

@@ -103,10 +103,11 @@ _OOM: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("oom_reaper: reaped", "no killable process", "Out of memory and no"),
+        ("oom_reaper: reaped", "no killable process", "Out of memory and no", "cgroup out of memory: killed"),
         (
             r"oom_reaper: reaped process (?P<pid>\d+) \((?P<process>[^)]*)\)"
-            r"|(?P<reason>(?:Out of memory and|out of memory,?) no killable process.*)"
+            r"|(?P<reason>(?:Out of memory and|out of memory,?) no killable process.*"
+            r"|Memory cgroup out of memory: killed \d+ tasks?.*)"
         ),
         on_node,
         joins=400,

@@ -114,8 +114,8 @@ _WATCHDOG = (
     ),
     Pattern(
         "nic:driver",
-        ("at drivers/net/", "at drivers/infiniband/"),
-        r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<reason>drivers/(?:net/ethernet|infiniband)/\S+)",
+        (" drivers/net/", " drivers/infiniband/"),
+        r"WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?P<reason>drivers/(?:net/ethernet|infiniband)/\S+)",
         on_nic,
         joins=3,
     ),

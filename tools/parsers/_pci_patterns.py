@@ -30,12 +30,20 @@ def _refine_bar(fields: Fields) -> Fields | None:
     return fields if number <= _LAST_OWN_BAR and "io " not in what else None
 
 
+def _is_own_port(fields: Fields) -> bool:
+    # The kernel says so at boot of every device behind a narrow link further up, as that of a chipset: how it is built.
+    port, device = fields["at"].split(":")[-2], fields["pci"].split(":")[-2]
+    return int(port, 16) + 1 == int(device, 16) and int(port, 16) > 0
+
+
 def _refine_bandwidth(fields: Fields) -> Fields | None:
     # 'limited by 8.0 GT/s PCIe x8 link … (capable of … with 16.0 GT/s PCIe x16 link)': which of the two is short?
     now, could = fields.get("now", ""), fields.get("could", "")
     short = [what for what, index in (("speed", 0), ("width", -1)) if now.split()[index] != could.split()[index]]
     # Fewer lanes mean a bad contact or slot; a lower generation is mostly how the board was built, or an idle link.
     code = "pci:link_degraded" if "width" in short else "pci:link_generation"
+    if code == "pci:link_degraded" and fields.get("driver") == "pci" and not _is_own_port(fields):
+        code = "pci:slot_narrow"
     return {**fields, "limited": "+".join(short) or "upstream", "code": code}
 
 
@@ -62,13 +70,12 @@ _PCI = (
         refine=_refine_aer,
         joins=3,
     ),
-    # Its own lines follow it; alone it tells no more than that a link has repaired something.
     Pattern(
-        "",
+        "pci:aer_corrected",
         ("orrected error received", "orrected error message received", "orrectable error message received"),
-        r"AER: (?:Multiple )?Correct(?:ed|able) error (?:message )?received",
-        on_node,
-        refine=_refine_known,
+        rf"(?:{_DRIVER})?AER: (?P<multiple>Multiple )?Correct(?:ed|able) error (?:message )?received",
+        on_pci,
+        joins=12,
     ),
     Pattern(
         "pci:aer_fatal",
@@ -158,9 +165,10 @@ _PCI = (
     ),
     Pattern(
         "pci:eeh",
-        ("EEH: ",),
+        ("EEH: ", "PHB Freeze/Fence"),
         (
-            r"EEH: (?P<reason>Frozen \S+ detected.*|PHB#\S+ (?:failure|fatal).*|Fenced PHB.*"
+            r"(?:EEH: |PHB#\w+\[[^]]*\]: )(?P<reason>PHB Freeze/Fence detected.*|Frozen \S+ detected.*"
+            r"|PHB#\S+ (?:failure|fatal).*|Fenced PHB.*"
             r"|This PCI device has failed (?P<times>\d+) times.*)"
         ),
         on_node,
