@@ -82,8 +82,8 @@ scsi:offline|disk:ata9|ata9: reset failed, giving up
 scsi:timeout|disk:ata9.00|ata9.00: failed to IDENTIFY (I/O error, err_mask=0x4)
 block:medium_error|disk:sdm|md/raid:md3: read error not correctable (sector 8841200 on sdm1).
 block:io_error|disk:sdm|md/raid1:md3: sdm1: rescheduling sector 4410
-md:degraded||md/raid:md3: cannot start dirty degraded array.
-md:degraded||md/raid:md3: not enough operational devices (2/6 failed)
+md:failed||md/raid:md3: cannot start dirty degraded array.
+md:failed||md/raid:md3: not enough operational devices (2/6 failed)
 limit:disk_space||device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode
 fs:error||device-mapper: verity: 253:0: data block 4410 is corrupted
 block:io_error|disk:sdn|BTRFS error (device sdn): bdev /dev/sdn errs: wr 0, rd 3, flush 0, corrupt 0, gen 0

@@ -119,7 +119,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        (" class=",),
+        ("eid=",),
         r"\beid=\d+ class=(?P<reason>[\w.]+)(?P<rest>.*)",
         _on_member,
         refine=_refine_zed,

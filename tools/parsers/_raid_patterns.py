@@ -148,7 +148,6 @@ _MAPPER = (
             "no free data space",
             "no free metadata space",
             "no free space",
-            "exceeded 9",
             "is now 9",
             "is now 100",
         ),
