@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from agent.faults import load_faults
 from agent.gather import spell_siblings
+from agent.health import weigh_health
 from agent.judge import possible_faults
 from agent.plan import build_plan
 from agent.policy import Decision, SitePolicy, at_most, decide, decide_for_model
@@ -19,6 +20,7 @@ from agent.types import (
     Alternative,
     Case,
     Claim,
+    Confidence,
     Consequence,
     DecidedBy,
     EvidenceRow,
@@ -58,6 +60,10 @@ def build_verdict(
     cited = dict.fromkeys([row.id for row in evidence] + [i for claim in claims for i in claim.evidence])
     rows = [found for found in (book.find(handle) for handle in cited) if found is not None]
     by_model = decided_by == "model"
+    confidence = at_most(case.confidence, "likely") if by_model else case.confidence
+    rests_on = ""
+    if decision.fault == "healthy":
+        confidence, rests_on = weigh_health(facts, now)
     return Verdict(
         verdict_id=make_verdict_id(now),
         case_id=case.case_id,
@@ -66,13 +72,13 @@ def build_verdict(
         status=decision.status,
         fault=decision.fault,
         alternatives=_alternatives(case, decision.fault, () if reason or opinion is None else opinion.alternatives),
-        confidence=at_most(case.confidence, "likely") if by_model else case.confidence,
+        confidence=confidence,
         severity=decision.severity,
         action=decision.action,
         urgency=decision.urgency,
         follow_up=decision.follow_up,
         plan=_plan(case, decision, site, by_model=by_model),
-        summary=_summary(case, decision, "" if reason or opinion is None else opinion.summary),
+        summary=_summary(case, decision, confidence, rests_on, "" if reason or not opinion else opinion.summary),
         affected=[Affected(entity=str(entity), role=role) for entity, role in case.affected],
         consequences=_consequences(case, book),
         evidence=[_row(item) for item in rows],
@@ -179,19 +185,35 @@ def _alternatives(case: Case, chosen: str, by_model: tuple[tuple[str, str], ...]
     return rows
 
 
-def _summary(case: Case, decision: Decision, words: str) -> str:
+def _summary(case: Case, decision: Decision, confidence: Confidence, rests_on: str, words: str) -> str:
     """A model's own words where it gave some that hold, with what policy decided; else the rules' summary."""
     said = " ".join([words.strip(), *case.history, _next_sentence(case, decision)])
-    return said if words.strip() else summarise(case, decision)
+    return said if words.strip() else summarise(case, decision, confidence, rests_on)
 
 
-def summarise(case: Case, decision: Decision) -> str:
-    """Say in two or three sentences what is wrong, what it explains and what to do."""
+SURENESS: dict[Confidence, str] = {
+    "confirmed": "",
+    "likely": "Likely, not proven: ",
+    "inconclusive": "Possible, and no more than that: ",
+}
+"""How a summary begins, so that it is no surer than its verdict."""
+
+
+def summarise(case: Case, decision: Decision, confidence: Confidence, rests_on: str = "") -> str:
+    """Say in two or three sentences what is wrong, what it explains and what to do.
+
+    Args:
+        case: What was found.
+        decision: What policy made of it.
+        confidence: Of the verdict.
+        rests_on: A sentence on what was read, where nothing was found.
+    """
     fault = load_faults()[decision.fault]
     culprit = _culprit_sentence(case)
+    sure = "" if fault.scope == "meta" else SURENESS[confidence]
     # The words before the colon say what it is; the rest of the row lists every sign that it may have.
-    first = f"{case.primary.entity}: {fault.what.partition(':')[0]}"
-    parts = [f"{first}{_first_place(case)}.", spell_siblings(case), culprit]
+    first = f"{case.primary.entity}: {sure}{fault.what.partition(':')[0]}"
+    parts = [f"{first}{_first_place(case)}.", rests_on, spell_siblings(case), culprit]
     unexplained = decision.fault == "unknown" and not case.primary.quotes
     if case.notes and (unexplained or decision.fault in NOT_A_FAULT):
         parts.append(f"Seen: {'; '.join(note for note in case.notes if note != 'gaps')[:300].rstrip('.')}.")

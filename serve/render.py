@@ -345,7 +345,13 @@ def _colour(verdict: Verdict) -> str:
     return COLOUR[verdict.severity]
 
 
+PARTLY = "partly read"
+"""In place of `unknown` where the fault is `benign`: what was read is harmless, and the rest is not known."""
+
+
 def _word(verdict: Verdict) -> str:
+    if verdict.status == "unknown" and verdict.fault != "unknown":
+        return PARTLY.upper()
     by_severity = verdict.status not in ("unknown", "not_applicable") and verdict.severity != "ok"
     return (verdict.severity if by_severity else verdict.status.replace("_", " ")).upper()
 

@@ -207,6 +207,8 @@ class Coverage:
         entity: Spelled entity, or the path for input.
         reason: Why it is not ``read``; empty otherwise.
         fix: What a person types or does next; empty where nothing is to be done.
+        lines: Lines of a log that were read; 0 where lines are no measure.
+        end_seconds: Unix time of the last of them, where it tells one.
     """
 
     entity: str
@@ -214,6 +216,8 @@ class Coverage:
     status: ReadStatus
     reason: str = ""
     fix: str = ""
+    lines: int = 0
+    end_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from tools.parsers._kernel_forms import split_head
 from tools.types import Coverage, Document, Entity, Event, Facts, Parsed, Parser, Unread
 
 JUMP_SECONDS = 1.0
@@ -12,6 +13,9 @@ JUMP_SECONDS = 1.0
 MAX_UNREAD_SHARE = 0.2
 MIN_UNREAD_LINES = 5
 """With more lines unread than a fifth, and five at least, finding nothing tells nothing (a guess)."""
+LOG_DOMAINS = frozenset({"kernel_log", "application"})
+MAX_TIMED_LINES = 20_000
+"""In longer logs the last line is not looked for: their length alone speaks for them, and reading on costs time."""
 _SHOWN_CHARACTERS = 120
 _TABLES = {
     "iostat": "iostat -x 1 2",
@@ -62,7 +66,16 @@ def _rate(document: Document, parser: Parser, parsed: Parsed, unread: Unread) ->
         return []
     if parser.FORM in _TABLES and _is_empty(parsed.facts):
         return [Coverage(document.label, parser.DOMAIN, "missing", "a table without a row", _TABLES[parser.FORM])]
+    if parser.DOMAIN in LOG_DOMAINS:
+        end = _find_end(document) if unread.total <= MAX_TIMED_LINES else None
+        return [Coverage(document.label, parser.DOMAIN, "read", lines=unread.total, end_seconds=end)]
     return [Coverage(document.label, parser.DOMAIN, "read")]
+
+
+def _find_end(document: Document) -> float | None:
+    """Unix time of the last line that tells one by the wall."""
+    moments = (split_head(line.text).moment for line in reversed(list(document.lines())))
+    return next((moment.seconds for moment in moments if moment.clock in ("utc", "local")), None)
 
 
 def _show(document: Document) -> str:
