@@ -14,6 +14,7 @@ from agent.remember import Boot
 from agent.triage import Memory, triage
 from agent.types import SEVERITY_RANK, TriageReport, Verdict
 from tools.host_follow import LogTail, Piece
+from tools.host_xids import XidListener
 from tools.types import Coverage, Entity, Event, Facts
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Watch:
         store: Where events, verdicts and the position are kept; None keeps nothing.
         source: Under which the position is kept.
         boot: The present boot.
+        xids: Hears of Xids beside the log; None where only the log is followed.
         tell: Called with each report that holds news: only its new or changed verdicts, never none.
         gaps: What was lost, in words.
         told_trouble: Whether a fault was told that is a warning or worse.
@@ -45,6 +47,7 @@ class Watch:
     source: str
     boot: Boot | None
     tell: Callable[[TriageReport], None]
+    xids: XidListener | None = None
     gaps: list[str] = field(default_factory=list)
     told_trouble: bool = False
 
@@ -58,14 +61,15 @@ class Watch:
         """Say where it goes on."""
         return " from where the last reading stopped" if self._followed.position else " from its beginning"
 
-    def take(self, piece: Piece, beside: Sequence[Event] = ()) -> None:
+    def take(self, piece: Piece, *, is_last: bool = False) -> None:
         """Keep what a piece told, and tell what of it is news; old lines are told once they are caught up with.
 
         Args:
             piece: What was read.
-            beside: Events that came by another way.
+            is_last: Nothing comes after it.
         """
-        fresh = (*self.tail.take(piece.lines), *self.tail.add(beside)) if piece.lines or beside else ()
+        fresh = self.tail.take(piece.lines) if piece.lines else ()
+        fresh += self.tail.add(self._hear(fresh, is_last=is_last))
         self._position = piece.position or self._position
         if piece.gap:
             self.gaps.append(piece.gap)
@@ -85,6 +89,11 @@ class Watch:
         if told is not None:
             self._tell(told)
         self._note(news.told)
+
+    def _hear(self, logged: Sequence[Event], *, is_last: bool) -> tuple[Event, ...]:
+        if self.xids is None:
+            return ()
+        return self.xids.take(logged) + (self.xids.flush() if is_last else ())
 
     def save(self) -> None:
         """Keep the position, where it moved over lines that told nothing."""
@@ -107,7 +116,10 @@ class Watch:
         lack = "; ".join(self.gaps[-_SHOWN_GAPS:])
         node = Entity("node", self.node)
         row = Coverage(str(node), "kernel_log", "partial" if lack else "read", lack, _LOST_FIX if lack else "")
-        facts = Facts(events=self.tail.events, entities=(node, *self.tail.entities), coverage=(row,), subject=node)
+        beside = self.xids.coverage if self.xids is not None else ()
+        facts = Facts(
+            events=self.tail.events, entities=(node, *self.tail.entities), coverage=(row, *beside), subject=node
+        )
         past = self.store.read_past([spell_host(self.node)]) if self.store is not None else NO_PAST
         memory = Memory(past, records.extend, self.boot)
         return triage(facts, site=self.site, now=datetime.now(UTC), memory=memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import select
@@ -23,9 +24,11 @@ from serve.triage import print_report
 from tools.errors import UpstreamError
 from tools.host_boot import read_boot
 from tools.host_follow import Follower, LogTail, Piece
+from tools.host_follow_journal import LABEL as JOURNAL_LABEL
 from tools.host_follow_open import open_follower
 from tools.host_log import read_boot_time
 from tools.host_paths import HostPaths
+from tools.host_xids import XidListener
 
 SAVE_SECONDS = 5.0
 """How often the position is kept over lines that told nothing: to read those again does no harm."""
@@ -79,7 +82,10 @@ def run_follow(wish: Wish, *, paths: HostPaths | None = None) -> int:
             source=f"{node} {follower.label}",
             boot=Boot(node, *told) if told else None,
             tell=_build_teller(wish, settings),
+            xids=XidListener(node) if _is_of_this_machine(follower, paths) else None,
         )
+        if watch.xids is not None:
+            stack.callback(watch.xids.close)
         note(f"daytwo: following {follower.label}{watch.spell_start()}; Ctrl-C ends it")
         _follow(watch, follower, wake, deadline)
     return 1 if watch.told_trouble else 2 if watch.gaps else 0
@@ -91,20 +97,35 @@ def _build_teller(wish: Wish, settings: Settings) -> Callable[[TriageReport], No
     return lambda report: print_report(report, settings)
 
 
+def _is_of_this_machine(follower: Follower, paths: HostPaths) -> bool:
+    """Whether the log is the live one of the machine that we run on: a file may be of any."""
+    return paths.is_live and follower.label in (str(paths.kmsg), JOURNAL_LABEL, *map(str, paths.kernel_logs))
+
+
 def _follow(watch: Watch, follower: Follower, wake: int, deadline: float | None) -> None:
     watch.tail.take(follower.read_context())
     piece = follower.read()  # the first time whatever is wrong with the source ends it
-    saved = time.monotonic()
+    saved = looked = time.monotonic()
     while True:
-        watch.take(piece)
-        if time.monotonic() - saved > SAVE_SECONDS:
+        now = time.monotonic()
+        is_last = deadline is not None and now >= deadline and not piece.more
+        watch.take(piece, is_last=is_last)
+        if now - saved > SAVE_SECONDS or is_last:
             watch.save()
-            saved = time.monotonic()
-        left = follower.poll_seconds if deadline is None else min(follower.poll_seconds, deadline - time.monotonic())
-        if _wait(0.0 if piece.more else max(0.0, left), follower.descriptor, wake) or left <= 0:
-            break
-        piece = _read_again(follower)
-    watch.save()
+            saved = now
+        if is_last:
+            return
+        due = now if piece.more else min(looked + follower.poll_seconds, deadline or math.inf)
+        ready = _wait(max(0.0, due - time.monotonic()), follower, watch, wake)
+        if wake in ready:
+            watch.take(Piece(), is_last=True)
+            watch.save()
+            return
+        # What the driver says each second is no reason to look at the log.
+        if follower.descriptor in ready or time.monotonic() >= due:
+            piece, looked = _read_again(follower), time.monotonic()
+        else:
+            piece = Piece()
 
 
 def _read_again(follower: Follower) -> Piece:
@@ -115,10 +136,11 @@ def _read_again(follower: Follower) -> Piece:
         return Piece()
 
 
-def _wait(seconds: float, descriptor: int | None, wake: int) -> bool:
-    """Wait for more of the log; True where a signal asks to end."""
-    ready, _, _ = select.select([wake, *([descriptor] if descriptor is not None else [])], [], [], seconds)
-    return wake in ready
+def _wait(seconds: float, follower: Follower, watch: Watch, wake: int) -> list[int]:
+    """Wait for more of the log, a word of the driver, or a signal; returns the descriptors that are ready."""
+    beside = watch.xids.descriptor if watch.xids is not None else None
+    wanted = [descriptor for descriptor in (wake, follower.descriptor, beside) if descriptor is not None]
+    return select.select(wanted, [], [], seconds)[0]
 
 
 @contextmanager

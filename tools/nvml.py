@@ -268,7 +268,9 @@ def _read_link_errors(device: _Device, count: int) -> dict[int, dict[str, int]]:
     if not count or device.failure[0]:
         return found
     answer, code = _ask(device, "FieldValues", [(one, link) for link in range(count) for one in _LINK_FIELDS])
-    for one in () if answer is None or code else answer:
+    if code != 0:
+        return found
+    for one in answer:
         number = _field_number(one)
         if number is not None:
             found.setdefault(one.scopeId, {})[_LINK_FIELDS[one.fieldId]] = int(number)
@@ -280,7 +282,7 @@ def _read_processes(device: _Device) -> None:
     for kind, function in _PROCESS_CALLS:
         answer, code = (None, device.failure[1]) if device.failure[0] else _ask(device, function)
         codes.append(code)
-        if code == 0:
+        if answer is not None:
             device.processes += [(one.pid, one.usedGpuMemory, kind) for one in answer]
     count: float | None = len({pid for pid, _, _ in device.processes})
     code = codes[0]

@@ -19,12 +19,17 @@ from pathlib import Path
 import pytest
 
 from agent.follow import Followed, Step
+from agent.policy import SitePolicy
 from agent.store import open_store
+from agent.watch import Watch
 from serve.follow import Wish, run_follow
 from serve.triage import run_triage
 from serve.types import Request
 from tools.errors import OperatorError
+from tools.host_follow import LogTail
+from tools.host_follow_file import FileFollower
 from tools.host_paths import HostPaths
+from tools.host_xids import XidListener
 from tools.inject import KERNEL_RING, choose_place, find_injection, write_ring
 
 DAYTWO = (str(Path(sys.executable).with_name("daytwo")),)
@@ -267,16 +272,58 @@ def test_the_real_ring_buffer_is_followed(tmp_path):
     wait_for(lambda: count_positions(tmp_path) == 1, "the first reading")
     # Marked, so that whoever else watches this machine knows it for a test.
     injection = find_injection("gpu_off_bus", ("kernel",))
+    known = sum(count_events(tmp_path, "test:injected").values())  # of another test run
     written = write_ring(injection, choose_place("n-1", "0", paths=HostPaths()), now=datetime.now(UTC), marked=True)
-    wait_for(lambda: sum(count_events(tmp_path, "test:injected").values()) >= written, "the injected lines")
+    wait_for(lambda: sum(count_events(tmp_path, "test:injected").values()) >= known + written, "the injected lines")
     before = count_events(tmp_path, "test:injected")
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=WAIT_SECONDS)
     process = start(str(KERNEL_RING), "--json", "--for", "1s", out=out)
     assert process.wait(timeout=WAIT_SECONDS) in (0, 1)
     assert count_events(tmp_path, "test:injected") == before
+    assert sum(before.values()) == known + written
 
 
 def count_positions(tmp_path: Path) -> int:
     with closing(sqlite3.connect(tmp_path / "data/daytwo.db", timeout=30)) as database:
         return database.execute("SELECT count(*) FROM positions").fetchone()[0]
+
+
+def test_an_xid_that_only_the_driver_tells_is_told_and_one_that_the_log_tells_too_is_counted_once(
+    tmp_path, nvml_standin
+):
+    events = tmp_path / "xids"
+    events.touch()
+    nvml_standin({"gpu_count": 2, "events_file": str(events)})
+    log = tmp_path / "kern.log"
+    log.touch()
+    told: list = []
+    watch, follower = build_watch(log, tmp_path, told)
+    watch.take(follower.read())
+    wait_for(lambda: watch.xids.take() == () and bool(watch.xids.coverage), "the child")
+    time.sleep(0.5)  # all GPUs are registered
+    append(events, "1 79\n")
+    append(log, line(0x18))  # GPU 0, which the driver tells of too
+    append(events, "0 79\n")
+    wait_for(lambda: watch.xids.take() == () and len(watch.xids._held) == 2, "both events")
+    watch.take(follower.read())
+    assert count_events(tmp_path) == {"gpu:n-1/0000:18:00.0": 1}
+    watch.take(follower.read(), is_last=True)
+    assert count_events(tmp_path) == {"gpu:n-1/0000:18:00.0": 1, "gpu:n-1/1": 1}
+    watch.xids.close()
+    quotes = [row.quote for report in told for verdict in report.verdicts for row in verdict.evidence]
+    assert any("nvmlEventSetWait(0000:2a:00.0) = Xid 79" in quote for quote in quotes)
+
+
+def build_watch(log: Path, tmp_path: Path, told: list) -> tuple[Watch, FileFollower]:
+    watch = Watch(
+        node="n-1",
+        tail=LogTail(str(log), "n-1", None),
+        site=SitePolicy(scheduler="slurm"),
+        store=open_store(tmp_path / "data"),
+        source=f"n-1 {log}",
+        boot=None,
+        tell=told.append,
+        xids=XidListener("n-1"),
+    )
+    return watch, FileFollower(log, "")
