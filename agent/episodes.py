@@ -5,10 +5,12 @@ Each function returns the events with a field added (`over`, `flaps`, `devices`)
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TypeGuard, cast
 
 from agent.storage_episodes import mark_storage
 from tools.clock import measure_distance
@@ -85,7 +87,14 @@ def mark_flapping(events: Sequence[Event]) -> list[Event]:
 def count_returns(changes: Sequence[Event]) -> int:
     """Count how often a link came up again, at most twelve hours after the first return that is counted."""
     returns = [later for _, later in pairwise(changes) if later.code == "nic:link_up"]
+    times = [event.moment.seconds for event in returns]
+    if len({(event.moment.clock, event.quote.source) for event in returns}) == 1 and _rise(times):
+        return max((bisect_right(times, at + FLAP_SECONDS) - first for first, at in enumerate(times)), default=0)
     return max((_count_within(returns[start:]) for start in range(len(returns))), default=0)
+
+
+def _rise(times: Sequence[float | None]) -> TypeGuard[list[float]]:
+    return None not in times and all(one <= other for one, other in pairwise(cast("Sequence[float]", times)))
 
 
 def _count_within(returns: Sequence[Event]) -> int:

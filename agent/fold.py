@@ -145,8 +145,10 @@ def _jobs_on(node: str, links: Sequence[Link]) -> set[str]:
 def _share_node(one: str, other: str, facts: Facts) -> str | None:
     if not same_node(one, other):
         return None
+    if bool(one) == bool(other):
+        return ""
     known = {_node(event.entity).lower().split(".")[0] for event in facts.events} - {""}
-    if bool(one) != bool(other) and len(known) > 1:
+    if len(known) > 1:
         return "the lines name no host, and more than one host is seen"
     return ""
 

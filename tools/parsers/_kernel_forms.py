@@ -79,6 +79,7 @@ _PDSH = re.compile(
 )
 _CRI = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] ")
 _PRIORITY = re.compile(r"^<(\d{1,3})>(?!1 \d{4}-)")
+_FACILITY_LETTERS = frozenset("kumdaslnucf")
 _COLUMNS = re.compile(
     r"^(?P<facility>kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *"
     r":(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?"
@@ -130,7 +131,7 @@ def strip_decoration(raw: str) -> tuple[str, str]:
 def split_head(raw: str) -> Head:
     """Read the head of a line; a line of no known form comes back whole, without moment and writer."""
     text, node = strip_decoration(raw)
-    in_container = _CRI.match(text)
+    in_container = _CRI.match(text) if text[:1].isdigit() else None
     if in_container:
         text = text[in_container.end() :]
     head = _split_json(text) if text[:1] == "{" else _split_plain(text)
@@ -141,9 +142,10 @@ def split_head(raw: str) -> Head:
 
 def _split_plain(text: str) -> Head:
     facility = ""
-    if (priority := _PRIORITY.match(text)) is not None:
+    first = text[:1]
+    if first == "<" and (priority := _PRIORITY.match(text)) is not None:
         facility, text = ("kern" if int(priority[1]) >> 3 == 0 else "user"), text[priority.end() :]
-    elif (columns := _COLUMNS.match(text)) is not None:
+    elif first in _FACILITY_LETTERS and (columns := _COLUMNS.match(text)) is not None:
         facility, text = columns["facility"], text[columns.end() :]
     for form, regex, read in _FORMS_OF.get(text[:1], ()) if text[:1].isascii() else _FORMS:
         match = regex.match(text)

@@ -20,6 +20,7 @@ MAX_SIGHTINGS = 50_000
 """Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
 NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")
 """One of them stands in every line that tells a name."""
+NAME_LITERAL = re.compile("|".join(map(re.escape, NAME_LITERALS)))
 _SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
 _SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
 _USB_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:usb-storage|uas)\b")

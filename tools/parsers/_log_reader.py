@@ -45,7 +45,7 @@ from tools.parsers._kernel_forms import Head, split_head
 from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
 from tools.parsers._log_counter import LineCounter
 from tools.parsers._log_draft import Draft, conflicts, merge_match
-from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages
+from tools.parsers._log_names import NAME_LITERAL, NAME_LITERALS, DiskNames, name_storages
 from tools.parsers._patterns import Match, Pattern, PatternTable, on_gpu, on_node
 from tools.parsers._scout import Scout
 from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread
@@ -158,7 +158,7 @@ class LogReader:
         head = split_head(raw)
         if self._note_gpu(number, head):
             return True
-        if any(literal in head.text for literal in NAME_LITERALS):
+        if NAME_LITERAL.search(head.text):
             self._disks.note(head.node or self._document.node, number, head.text)
         if head.writer == "kernel":
             found, refused = self._table.judge(head.text, rows)
@@ -181,6 +181,8 @@ class LogReader:
 
     def _note_gpu(self, number: int, head: Head) -> bool:
         # These lines make no event; they name the GPU that the next lines speak of.
+        if "NVRM: " not in head.text:
+            return False
         node = head.node or self._document.node
         if (match := _nvidia_patterns.UUID_LINE.search(head.text)) is not None:
             pci = normalise_pci(match["pci"])

@@ -13,7 +13,7 @@ from functools import cache
 
 from tools.entities import make_gpu, make_pci_device
 from tools.parsers._covers import Cover, derive_covers
-from tools.parsers._literals import Finder, build_finder
+from tools.parsers._literals import LiteralIndex
 from tools.parsers._regex_bounds import bound_gaps
 from tools.types import Entity
 
@@ -27,8 +27,6 @@ BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 MAX_MATCH_CHARACTERS = 2000
 """How much of a message is searched: a kernel record holds 1,000 or so, and quotes are cut there too."""
-_MAX_REMEMBERED, _MAX_KNOWN = 16, 10_000
-"""Longest group of literals of one line whose rows are remembered, and how many groups: a log must not fill memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,8 @@ class PatternTable:
         for row, pattern in enumerate(self._patterns):
             for literal in () if row in self._silent else pattern.literals:
                 rows_of.setdefault(literal, []).append(row)
-        self._literals = rows_of
-        self._rows_of = list(rows_of.values())
-        self._find = build_finder([literal.encode() for literal in rows_of])
-        self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._rows_of = rows_of
+        self._index = LiteralIndex(rows_of)
 
     def scan(self, block: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
         """Find the lines of a block that hold a literal.
@@ -97,29 +93,7 @@ class PatternTable:
         Yields:
             Start and end offset of the line (without its line end) and the rows worth trying, in table order.
         """
-        start = end = -1
-        told: tuple[int, ...] = ()
-        for last, literal in self._find(block):
-            if last > end:
-                if told:
-                    yield start, end, self._rows(told)
-                start = block.rfind(b"\n", 0, last) + 1
-                end = block.find(b"\n", last)
-                end = len(block) if end < 0 else end
-                told = (literal,)
-            else:
-                told += (literal,)
-        if told:
-            yield start, end, self._rows(told)
-
-    def _rows(self, literals: tuple[int, ...]) -> tuple[int, ...]:
-        # The same few literals come together again and again.
-        rows = self._known.get(literals)
-        if rows is None:
-            rows = tuple(sorted({row for literal in literals for row in self._rows_of[literal]}))
-            if len(literals) <= _MAX_REMEMBERED and len(self._known) < _MAX_KNOWN:
-                self._known[literals] = rows
-        return rows
+        return self._index.scan(block)
 
     def may_match(self, raw: str, rows: Iterable[int]) -> bool:
         """Say whether a raw line, head and all, is worth a closer look: most hits of a literal are not."""
@@ -135,14 +109,23 @@ class PatternTable:
         derived = [] if self._anchored[row] else derive_covers(bound_gaps(pattern.regex))
         return [frozenset(pattern.literals), *derived]
 
-    def narrow(self, chosen: Mapping[int, Cover]) -> Finder:
-        """Build what finds the lines that may match, by other literals for some rows.
+    def narrow(self, chosen: Mapping[int, Cover], *, marks: Iterable[str] = ()) -> LiteralIndex:
+        """Build an index that looks for some rows by other literals.
 
-        Returns:
-            The finder; its numbers mean nothing.
+        A raw line that a row may match is found by both; to which rows it leads is told in full by :meth:`scan` alone.
+
+        Args:
+            chosen: The literals that take the place of a row's own.
+            marks: Literals whose lines are found too, for no row.
         """
-        literals = {literal for literal, rows in self._literals.items() if not all(row in chosen for row in rows)}
-        return build_finder([literal.encode() for literal in sorted(literals.union(*chosen.values()))])
+        rows_of: dict[str, list[int]] = {literal: [] for literal in marks}
+        for literal, rows in self._rows_of.items():
+            if kept := [row for row in rows if row not in chosen]:
+                rows_of[literal] = kept
+        for row, cover in chosen.items():
+            for literal in sorted(cover):
+                rows_of.setdefault(literal, []).append(row)
+        return LiteralIndex(rows_of)
 
     def match(self, text: str, rows: Iterable[int]) -> Match | None:
         """Try rows on a text in order; the first that matches wins."""
