@@ -91,6 +91,7 @@ class _Crossing:
         self.tally = Tally()
         self.readings = Readings(document.label)
         self.guests: dict[Entity, None] = {}
+        self.disks: dict[Entity, None] = {}
         self.links: dict[tuple[Entity, Relation, Entity], Link] = {}
         self.table = ""
         self.columns: tuple[str, ...] = ("guest", "device", "backing")
@@ -200,6 +201,7 @@ class _Crossing:
         if self.tree and self.tree[-1][1] != device:
             self._add_part(line, device, self.tree[-1][1])
         self.tree.append((depth, device))
+        self.disks[self._disk(device)] = None
         return True
 
     def _read_map(self, line: Line) -> bool:
@@ -239,7 +241,7 @@ class _Crossing:
     def finish(self) -> Parsed:
         facts = Facts(
             windows=tuple(self.readings.build()),
-            entities=tuple(self.guests),
+            entities=(*self.guests, *self.disks),
             links=tuple(self.links.values()),
         )
         return Parsed(facts, self.tally.result())

@@ -120,7 +120,7 @@ def settle_guest_nodes(facts: Facts) -> Facts:
     host = hosts.pop()
 
     def settle(entity: Entity) -> Entity:
-        return replace(entity, node=host) if not entity.node and entity.kind in ("guest", "disk") else entity
+        return replace(entity, node=host) if not entity.node and entity.kind in ("guest", "disk", "service") else entity
 
     links = [replace(link, subject=settle(link.subject), object=settle(link.object)) for link in facts.links]
     guests = {id(window) for window in facts.windows if all(entity.kind == "guest" for entity in window.entities)}
