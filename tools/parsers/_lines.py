@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 PROMPT = re.compile(
     r"^\s*(?:\[[\w.@:~/ -]+\]|\(?[\w.-]*\)?\s?[\w.-]+@[\w.-]+(?::|\s)?[\w~/.-]*|[\w.-]*[:~][\w~/.-]*)?\s?"
-    r"[#$%>]\s+(?:sudo\s+|time\s+|watch\s+(?:-\S+\s+)*)*(?P<command>[A-Za-z_./][\w./-]*)(?P<rest>(?:[\s;|&<>].*)?)$"
+    r"[#$%>]\s+(?:sudo\s+|time\s+|watch\s+(?:-\S+\s+)*)*(?P<command>[A-Za-z_./][\w./-]*)(?P<rest>(?:\s.*|[;|&<>]+\s.*)?)$"
 )
 """A shell prompt and what was typed: ``root@host:~# iostat -x 1``, ``$ dmesg``; also ``# nvidia-smi``."""
 _LOOSE_PROMPT = re.compile(
