@@ -21,6 +21,8 @@ SECTIONS: Mapping[str, str] = {
 
 SHIPPED = Path(__file__).parent / "runbooks"
 """The runbooks that come with the package."""
+SITE_FOLDER = "runbooks"
+"""In the data folder: the runbooks of the site."""
 
 FRONT_MATTER_FIELDS = ("fault", "title", "applies_to", "sources")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from rag.chunks import SECTIONS, SHIPPED, Chunk, Runbook, build_chunks, read_runbooks
+from rag.chunks import SECTIONS, SHIPPED, SITE_FOLDER, Chunk, Runbook, build_chunks, read_runbooks
 from rag.embed import BUILTIN, Embedder, open_embedder
 from rag.errors import IndexUnusable
 from rag.retrieve import Retriever, spell_passage
@@ -102,7 +102,7 @@ class Library:
         return IndexReport(plan.added, plan.changed, plan.removed, plan.unchanged, time.perf_counter() - start)
 
     def search(
-        self, query: str, *, limit: int = 5, mode: Literal["hybrid", "dense", "bm25"] = "hybrid"
+        self, query: str, *, limit: int = 5, mode: Literal["hybrid", "dense", "bm25"] = "hybrid", near: bool = False
     ) -> list[Passage]:
         """Find the runbooks that speak of a symptom, best first, each with its best section.
 
@@ -110,6 +110,7 @@ class Library:
             query: Words as a person or a log has them.
             limit: Most passages; each is of another runbook.
             mode: ``hybrid`` fuses vectors with BM25; the others are for measuring.
+            near: Give nothing at all for a question that is about something else.
 
         Returns:
             Passages; empty where nothing in the question is known to any runbook.
@@ -117,6 +118,8 @@ class Library:
         Raises:
             RagError: As `index`, which the first use calls.
         """
+        if near and not self._attempt(lambda: self._open_retriever().is_near(query)):
+            return []
         ranked = self._attempt(lambda: self._open_retriever().rank(query, mode))
         return [_build_passage(stored, score) for stored, score in ranked[: max(limit, 0)]]
 
@@ -213,7 +216,7 @@ def open_library(data_dir: Path, *, embedding: str = BUILTIN) -> Library:
     from rag.store import VectorStore
 
     embedder = open_embedder(embedding)
-    return Library(VectorStore(data_dir / "index", embedder.identity), embedder, site=data_dir / "runbooks")
+    return Library(VectorStore(data_dir / "index", embedder.identity), embedder, site=data_dir / SITE_FOLDER)
 
 
 def build_plan(chunks: list[Chunk], stored: dict[str, str]) -> _Plan:

@@ -40,10 +40,17 @@ UNPACKED_PER_UPLOAD = 16
 BEARER = HTTPBearer(auto_error=False, description="The token in DATA_DIR/token, or DAYTWO_API_TOKEN.")
 STATUS_OF_ERROR: Mapping[type[Exception], int] = {OperatorError: 422, SiteConfigError: 500, RagError: 500}
 UPSTREAM_STATUS = 502
+CURL = """curl -H "Authorization: Bearer $TOKEN" """
+EXAMPLE = f"{CURL}-F files=@kern.log URL/v1/triage"
+JSON_EXAMPLE = f"""{CURL}--json '{{"text": "…", "name": "kern.log"}}' URL/v1/triage"""
+"""What to type in place of a body that cannot be read; URL is where the request went."""
 NEXT_STEPS = {
+    400: EXAMPLE,
     401: "send Authorization: Bearer TOKEN",
     404: "GET /v1/verdicts",
     413: "send less, or raise DAYTWO_MAX_UPLOAD_BYTES",
+    415: EXAMPLE,
+    422: f"{EXAMPLE}, or {JSON_EXAMPLE}",
 }
 
 
@@ -153,10 +160,11 @@ def build_api(settings: Settings, token: str) -> FastAPI:
 def _tell_errors(api: FastAPI) -> None:
     """Give every error one shape: what went wrong, and what to do next."""
 
-    async def tell_http(_: Request, error: Exception) -> JSONResponse:
+    async def tell_http(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, StarletteHTTPException):
             raise error
-        body = {"error": str(error.detail), "next": NEXT_STEPS.get(error.status_code, "GET /openapi.json")}
+        step = NEXT_STEPS.get(error.status_code, "GET /openapi.json")
+        body = {"error": str(error.detail), "next": step.replace("URL", str(request.base_url).rstrip("/"))}
         return JSONResponse(body, error.status_code, headers=error.headers)
 
     async def tell_invalid(_: Request, error: Exception) -> JSONResponse:

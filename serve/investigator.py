@@ -18,8 +18,8 @@ from agent.triage import Investigator
 from agent.types import Case, Verdict
 from rag.errors import RagError
 from rag.library import Library
-from serve.library import open_library
 from serve.asking import STOPPED, Progress
+from serve.library import open_library
 from serve.terminal import note
 from tools.evidence import EvidenceBook
 from tools.harmless import neutralise

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from agent.settings import Settings, load_settings
 from agent.types import RunbookRef
-from rag.chunks import SECTIONS
+from rag.chunks import SECTIONS, SHIPPED, SITE_FOLDER, read_runbooks
 from rag.errors import RagError
 from serve.terminal import is_terminal, note, print_people, print_text
 from tools.errors import OperatorError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rag.library import Library, Passage
 
 SEARCH = "search"
+LIST = "list"
 EXCERPT_LINES = 8
 
 
@@ -45,12 +47,12 @@ def read_excerpts(references: Sequence[RunbookRef], settings: Settings) -> dict[
     if not references:
         return {}
     try:
-        library = open_library(settings)
-        found = {reference: library.section(reference.id, reference.section) for reference in references}
+        books = read_runbooks(SHIPPED, settings.data_dir / SITE_FOLDER)
     except RagError as error:
         note(f"daytwo: no runbook can be shown. {error}")
         return {}
-    return {reference: passage.text for reference, passage in found.items() if passage}
+    found = {one: books[one.id].sections.get(one.section) for one in references if one.id in books}
+    return {reference: text for reference, text in found.items() if text}
 
 
 def run_index(*, as_json: bool) -> int:
@@ -73,7 +75,7 @@ def run_index(*, as_json: bool) -> int:
 
 
 def run_runbook(words: Sequence[str], *, limit: int, as_json: bool) -> int:
-    """Show the runbook of a fault, or search all of them.
+    """Show the runbook of a fault, list all of them, or search them.
 
     Raises:
         OperatorError: No such runbook, or no words to search for.
@@ -81,6 +83,8 @@ def run_runbook(words: Sequence[str], *, limit: int, as_json: bool) -> int:
     library = open_library(load_settings())
     if words[0] == SEARCH:
         return _search(library, " ".join(words[1:]), limit=limit, as_json=as_json)
+    if list(words) == [LIST]:
+        return _list(library, as_json=as_json)
     return _show(library, words, as_json=as_json)
 
 
@@ -105,7 +109,7 @@ def _show(library: Library, words: Sequence[str], *, as_json: bool) -> int:
 def _search(library: Library, query: str, *, limit: int, as_json: bool) -> int:
     if not query.strip():
         raise OperatorError("There are no words to search for.", fix="daytwo runbook search ranks hang after a reboot")
-    passages = library.search(query, limit=limit)
+    passages = library.search(query, limit=limit, near=True)
     if as_json:
         document = {"schema": "daytwo.passages/1", "query": query, "passages": [asdict(item) for item in passages]}
         print_text(json.dumps(document, indent=2))
@@ -113,7 +117,20 @@ def _search(library: Library, query: str, *, limit: int, as_json: bool) -> int:
     for passage in passages:
         print_people(_render_head(passage), Padding(render_prose(_shorten(passage.text)), (0, 0, 1, 2)))
     if not passages:
-        print_people(Text("Nothing in the runbooks is near that."))
+        print_people(Text.assemble("Nothing in the runbooks is close to that.   ", ("daytwo runbook list", "cyan")))
+    return 0
+
+
+def _list(library: Library, *, as_json: bool) -> int:
+    books = library.runbooks()
+    if as_json:
+        rows = [{"fault": book.fault, "title": book.title, "applies_to": book.applies_to} for book in books]
+        print_text(json.dumps({"schema": "daytwo.runbooks/1", "runbooks": rows}, indent=2))
+        return 0
+    table = Table.grid(padding=(0, 2))
+    for book in books:
+        table.add_row(Text(book.fault, "bold"), Text(book.title))
+    print_people(table)
     return 0
 
 

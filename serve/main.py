@@ -148,11 +148,11 @@ def doctor(as_json: JsonOption = False) -> None:
 
 @app.command()
 def runbook(
-    words: Annotated[list[str], typer.Argument(help="A fault id, or `search` and words of your own.")],
+    words: Annotated[list[str], typer.Argument(help="A fault id, `list`, or `search` and words of your own.")],
     limit: Annotated[int, typer.Option("--limit", min=1, max=20, help="How many sections a search shows.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a runbook, or search all: runbook search WORDS."""
+    """Show a runbook, list all, or search them: runbook search WORDS."""
     from serve.library import run_runbook
 
     raise typer.Exit(run_runbook(words, limit=limit, as_json=as_json))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tools.errors import UpstreamError
 from tools.host_bus import is_driver_loaded, read_pci_gpus
 from tools.host_driver import UNASKED
 from tools.host_paths import HostPaths
+from tools.host_smart import find_physical_disks, tell_missing_smartctl
 from tools.nvml_reader import read_gpus
 from tools.nvml_report import NvmlReport
 from tools.shell import install_hint, run_command
@@ -48,7 +49,7 @@ def check_host(paths: HostPaths | None = None) -> list[Check]:
     return [
         _check_python(),
         _check_program("iostat", ["iostat", "-V"], "partial", "the same figures are computed from /proc/diskstats"),
-        _check_program("smartctl", ["smartctl", "--version"], "missing", "the health of disks is not read"),
+        _check_smartctl(where),
         _check_program("gcc", ["gcc", "--version"], "partial", "only the tests need it"),
         _check_kernel_log(where),
         _check_pci(where),
@@ -73,6 +74,15 @@ def _check_program(name: str, argv: list[str], absent: CheckStatus, without: str
         return Check(name, "partial", error.message, error.fix)
     first = (result.stdout or result.stderr).strip().splitlines()
     return Check(name, "present", first[0] if first else "installed")
+
+
+def _check_smartctl(paths: HostPaths) -> Check:
+    """As `triage --host` sees it: without a physical disk nobody misses it."""
+    disks = find_physical_disks(paths)
+    if reason := tell_missing_smartctl(disks):
+        return Check("smartctl", "missing", reason, install_hint("smartctl"))
+    check = _check_program("smartctl", ["smartctl", "--version"], "partial", "no physical disk is here to be asked")
+    return check if disks else replace(check, fix="")
 
 
 def _check_kernel_log(paths: HostPaths) -> Check:

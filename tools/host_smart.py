@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 
 from tools.document import TextDocument
 from tools.errors import UpstreamError
@@ -26,14 +27,23 @@ def read_smart_facts(*, node: str, paths: HostPaths) -> Facts:
         node: Name of this machine.
         paths: Where the machine's list of disks is; smartctl itself asks the real ones.
     """
-    disks = sorted(path.name for path in (paths.sys / "block").glob("*") if _PHYSICAL.fullmatch(path.name))
-    disks = [name for name in disks if (paths.sys / "block" / name / "device").exists()]
-    if not disks:
-        return Facts()
-    if shutil.which("smartctl") is None:
-        reason = f"the health of {', '.join(disks)} is not read: smartctl is not installed"
+    disks = find_physical_disks(paths)
+    if reason := tell_missing_smartctl(disks):
         return Facts(coverage=(Coverage(f"node:{node}", "disk", "partial", reason, install_hint("smartctl")),))
     return merge_facts(_read_disk(node, name) for name in disks)
+
+
+def find_physical_disks(paths: HostPaths) -> list[str]:
+    """Name the disks that can be asked for their health."""
+    disks = sorted(path.name for path in (paths.sys / "block").glob("*") if _PHYSICAL.fullmatch(path.name))
+    return [name for name in disks if (paths.sys / "block" / name / "device").exists()]
+
+
+def tell_missing_smartctl(disks: Sequence[str]) -> str:
+    """Say what is lost without smartctl; empty where it is there, or there is no disk to ask."""
+    if not disks or shutil.which("smartctl") is not None:
+        return ""
+    return f"the health of {', '.join(disks)} is not read: smartctl is not installed"
 
 
 def _read_disk(node: str, name: str) -> Facts:

@@ -1,5 +1,6 @@
 """Retrieval: the right runbook among three for words that nobody fitted to it."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from rag.words import find_synonyms, read_synonyms, split_terms, stem_word
 HERE = Path(__file__).parent
 MEASURED = HERE / "symptom_queries.csv"
 MEASURED_LATER = HERE / "symptom_queries_2.csv"
+NONSENSE = HERE / "nonsense_queries.csv"
 DEVELOPED_ON = HERE / "dev_queries.csv"
 
 
@@ -64,6 +66,29 @@ def test_development_queries(library, capsys):
 def test_development_queries_accept_only_runbooks_that_exist(library):
     known = {book.fault for book in library.runbooks()}
     assert all(row.accepted <= known for row in read_questions(DEVELOPED_ON))
+
+
+@pytest.mark.parametrize("part", ["chosen on", "held out"])
+def test_a_question_about_something_else_is_near_nothing(library, part):
+    with NONSENSE.open(encoding="utf-8", newline="") as stream:
+        questions = [row["query"] for row in csv.DictReader(stream) if row["part"] == part]
+    assert len(questions) == 30
+    found = [question for question in questions if library.search(question, near=True)]
+    assert len(found) <= 7, found  # 2 and 6 of 30 when this was written
+
+
+def test_no_symptom_is_taken_for_something_else(library):
+    asked = [row for path in (MEASURED, MEASURED_LATER, DEVELOPED_ON) for row in read_questions(path)]
+    refused = [row for row in asked if not library.search(row.query, limit=1, near=True)]
+    assert len(asked) > 200
+    assert len(refused) <= 1, refused
+
+
+@pytest.mark.parametrize(
+    "query", ["xid 79", "ecc", "throttle", "NVRM: Xid (PCI:0000:4e:00): 79, pid=1, GPU has fallen off the bus", "oom"]
+)
+def test_a_short_question_or_a_line_of_a_log_is_near(library, query):
+    assert library.search(query, near=True)
 
 
 def test_passages_are_of_different_runbooks_and_limited(library):

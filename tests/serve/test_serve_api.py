@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -182,7 +184,22 @@ def test_bad_bodies(client, body, kind, code):
     answer = client.post("/v1/triage", content=body, headers={"content-type": kind} if kind else {})
     assert answer.status_code == code
     assert answer.json()["error"]
-    assert answer.json()["next"]
+    assert "-F files=@kern.log http://" in answer.json()["next"]
+    assert answer.json()["next"].endswith("/v1/triage")
+
+
+def test_what_a_refused_first_try_is_told_to_type_works(client, tmp_path):
+    """`curl --data-binary @kern.log` is what people try first; each example in the answer is run as it stands."""
+    told = client.post(
+        "/v1/triage", content=LOG.encode(), headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert told.status_code == 415
+    assert "-F files=@kern.log" in told.json()["next"]
+    files = {"files": ("kern.log", LOG.encode())}
+    assert client.post("/v1/triage", files=files).json()["verdicts"][0]["fault"] == "gpu_off_bus"
+    hint = client.post("/v1/triage", json={}).json()["next"]
+    body = json.loads(shlex.split(hint)[shlex.split(hint).index("--json") + 1])
+    assert client.post("/v1/triage", json={**body, "text": LOG}).json()["verdicts"][0]["fault"] == "gpu_off_bus"
 
 
 def test_nothing_known_is_never_healthy(client):

@@ -51,10 +51,34 @@ def test_index_for_people(capsys):
     assert "added" in capsys.readouterr().out
 
 
-def test_an_index_that_cannot_be_used_costs_a_note(data_dir, capsys):
-    data_dir.parent.mkdir(exist_ok=True)
-    data_dir.write_text("in the way", encoding="utf-8")
-    assert read_excerpts([RunbookRef(id="gpu_off_bus", section="do")], load_settings()) == {}
+def test_a_search_for_something_else_offers_the_list(capsys):
+    assert run_runbook(["search", "banana", "bread", "recipe"], limit=5, as_json=False) == 0
+    assert capsys.readouterr().out == "Nothing in the runbooks is close to that.   daytwo runbook list\n"
+    assert run_runbook(["search", "banana", "bread", "recipe"], limit=5, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["passages"] == []
+
+
+def test_all_runbooks_are_listed(capsys):
+    assert run_runbook(["list"], limit=5, as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert run_runbook(["list"], limit=5, as_json=True) == 0
+    rows = json.loads(capsys.readouterr().out)["runbooks"]
+    assert [line.split()[0] for line in lines] == [row["fault"] for row in rows]
+    assert len(rows) >= 70
+
+
+REFERENCE = RunbookRef(id="gpu_off_bus", section="do")
+
+
+def test_an_excerpt_needs_no_index(data_dir):
+    assert "Collect evidence" in read_excerpts([REFERENCE], load_settings())[REFERENCE]
+    assert not data_dir.exists()
+
+
+def test_a_runbook_of_the_site_that_cannot_be_read_costs_a_note(data_dir, capsys):
+    (data_dir / "runbooks").mkdir(parents=True)
+    (data_dir / "runbooks" / "gpu_off_bus.md").write_text("no runbook", encoding="utf-8")
+    assert read_excerpts([REFERENCE], load_settings()) == {}
     assert "no runbook can be shown" in capsys.readouterr().err
 
 

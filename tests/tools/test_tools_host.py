@@ -409,6 +409,17 @@ def test_a_machine_of_virtual_disks_needs_no_smartctl(tree):
     assert (facts.coverage, facts.events, facts.windows) == ((), (), ())
 
 
+@pytest.mark.parametrize(("disk", "status"), [("sda", "missing"), ("vda", "partial")])
+def test_the_doctor_and_the_triage_say_one_thing_of_smartctl(tree, tmp_path, monkeypatch, disk, status):
+    (tree.root / f"sys/block/{disk}/device").mkdir(parents=True)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    (check,) = [check for check in check_host(tree.paths) if check.name == "smartctl"]
+    told = read_smart_facts(node="n-1", paths=tree.paths).coverage
+    assert check.status == status
+    assert [row.reason for row in told] == ([check.detail] if status == "missing" else [])
+    assert bool(check.fix) == bool(told)
+
+
 SMART = """smartctl 7.3 2022-02-28 r5338 [x86_64-linux] (local build)
 
 === START OF READ SMART DATA SECTION ===
