@@ -61,6 +61,7 @@ _SERVERS = (
         "vllm:engine_dead",
         (
             "Engine core initialization failed",
+            "EngineCore encountered a fatal",
             "VllmWorker",
             "WorkerProc",
             "Engine iteration timed out",
@@ -72,7 +73,8 @@ _SERVERS = (
             "sigquit from a child process",
         ),
         (
-            r"(?P<reason>Engine core initialization failed|[Ww]orker proc \S+ died unexpectedly"
+            r"(?P<reason>Engine core initialization failed|EngineCore encountered a fatal error"
+            r"|[Ww]orker proc \S+ died unexpectedly"
             r"|WorkerProc (?:initialization failed|hit an exception)|Engine iteration timed out"
             r"|RPC call to \w+ timed out|Watchdog timeout \(self|Shard (?:\d+ )?(?:crashed|failed)"
             r"|Shard process was signaled|Shard complete standard error|Error: ShardFailed"

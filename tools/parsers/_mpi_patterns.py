@@ -36,9 +36,16 @@ _NETWORK = (
         (
             r"\bUCX\s+(?:ERROR|FATAL)\s+(?P<reason>.*(?:[Tt]imed? ?out|[Uu]nreachable|reset by "
             r"(?:remote )?peer|[Rr]emote (?:access|operation|endpoint)|[Ll]ocal (?:QP|protection)"
-            r"|connection (?:failed|closed)|no route).*)"
+            r"|[Cc]onnection (?:failed|closed|refused)|no route|No route).*)"
         ),
         on_job,
+    ),
+    Pattern(
+        "nccl:complaint",
+        ("UCX  ERROR", "UCX  FATAL", "pml_ucx.c"),
+        r"(?:\bUCX\s+(?:ERROR|FATAL)\s+|\bpml_ucx\.c:\d+ +Error: )(?P<reason>(?!.*No space left)\S.*)",
+        on_job,
+        joins=6,
     ),
     Pattern(
         "network:timeout",
@@ -126,7 +133,7 @@ _MPI = (
             r"|no allocated resources for the application.*|All nodes which are allocated.*already filled.*"
             r"|unable to find the specified executable.*|unable to launch the specified application.*"
             r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
-            r"|EADDRINUSE|Errno 98\].*[Aa]ddress already in use)"
+            r"|EADDRINUSE|\b[Aa]ddress already in use)"
         ),
         on_job,
         joins=6,

@@ -219,9 +219,14 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:watchdog",
-        ("Error while waiting for GPU progress", "display engine timed out"),
+        (
+            "Error while waiting for GPU progress",
+            "display engine timed out",
+            "display engine channel state",
+            "Failed to restore GPU state",
+        ),
         r"nvidia-modeset: ERROR: GPU:(?P<gpu_number>\d+): (?P<reason>(?:Error while waiting for GPU progress"
-        r"|\w+ display engine timed out).*)",
+        r"|\w+ display engine timed out|Failed to query display engine channel state|Failed to restore GPU state).*)",
         on_node,
         joins=30,
     ),

@@ -130,6 +130,20 @@ LINK_PATTERNS: tuple[Pattern, ...] = (
         joins=8,
     ),
     Pattern(
+        "nvlink:fatal_error",
+        ("detected GPU NVL",),
+        r"(?P<reason>detected GPU NVL(?:ink)? [Ff]atal error.*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "nvlink:minor",
+        ("detected GPU NVL",),
+        r"(?P<reason>detected GPU NVL(?:ink)? [Nn]on-?[Ff]atal error.*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
         "nvlink:training_failed",
         ("NVLink", "NvLink"),
         (

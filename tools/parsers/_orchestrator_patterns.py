@@ -105,6 +105,13 @@ PATTERNS: tuple[Pattern, ...] = (
         refine=lambda f: {**f, "code": classify_test(f["reason"])},
     ),
     Pattern(
+        "gpu:unknown_device",
+        ("dev/nvidia",),
+        r"/dev/nvidia(?P<gpu_index>\d{1,3})['\"]?: (?P<reason>(?i:no such device|no such file|input/output error)\b.*)",
+        on_node,
+        joins=10,
+    ),
+    Pattern(
         "gpu:driver_missing",
         ("could not select device driver", "unknown or invalid runtime name", "unresolvable CDI devices"),
         (
@@ -214,8 +221,11 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("OOMKilled", "OOMKilling", "oom_kill_process", "TaskOOM event"),
-        (r"(?P<reason>\bOOMKilled\b|OOMKilling|TaskOOM event)(?:.*?(?:container|pod)[ =:\"]+(?P<process>[\w./-]+))?"),
+        ("OOMKilled", "OOMKilling", "oom_kill_process", "TaskOOM event", "memory limit at some point"),
+        (
+            r"(?P<reason>\bOOMKilled\b|OOMKilling|TaskOOM event|Exceeded (?:step|job) memory limit)"
+            r"(?:.*?(?:container|pod)[ =:\"]+(?P<process>[\w./-]+))?"
+        ),
         on_node,
         joins=6,
     ),
