@@ -448,7 +448,7 @@ static const struct { unsigned int field; const char *key; double otherwise; uns
 };
 /* Counters of one link, which the scope names: "nvlink_errors": {"4": {"replay": 2}}. */
 static const struct { unsigned int field; const char *key; } link_fields[] = {
-    {161, "replay"}, {162, "recovery"}, {163, "crc"},
+    {161, "replay"}, {162, "recovery"}, {163, "crc"}, {138, "sent_kib"}, {139, "received_kib"},
 };
 
 static void answer_link_field(int slot, struct field_value *field, const char *key) {

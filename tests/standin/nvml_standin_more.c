@@ -90,6 +90,16 @@ nvml_return nvmlSystemGetProcessName(unsigned int pid, char *out, unsigned int s
 
 /* ---- what it is ---- */
 
+/* First versions of what exists in a second: older callers ask for them by name. */
+nvml_return nvmlInit(void) { return nvmlInitWithFlags(0); }
+nvml_return nvmlSystemGetCudaDriverVersion(int *out) { return nvmlSystemGetCudaDriverVersion_v2(out); }
+nvml_return nvmlDeviceGetCount(unsigned int *out) { return nvmlDeviceGetCount_v2(out); }
+nvml_return nvmlDeviceGetHandleByIndex(unsigned int index, device *out) { return nvmlDeviceGetHandleByIndex_v2(index, out); }
+nvml_return nvmlDeviceGetHandleByPciBusId(const char *bus_id, device *out) {
+    return nvmlDeviceGetHandleByPciBusId_v2(bus_id, out);
+}
+nvml_return nvmlDeviceGetPciInfo_v2(device dev, struct pci_info *out) { return nvmlDeviceGetPciInfo_v3(dev, out); }
+
 nvml_return nvmlDeviceGetVbiosVersion(device dev, char *out, unsigned int size) {
     MEET(dev, 0);
     return put_name(dev, "vbios", "96.00.89.00.01", out, size);
