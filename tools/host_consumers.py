@@ -24,6 +24,7 @@ from tools.host_cgroups import MAX_CGROUPS, CgroupSample, Counts, compare_cgroup
 from tools.host_devices import find_open_disks, read_devices, read_part_links
 from tools.host_paths import HostPaths
 from tools.host_processes import Process, Tree, find_trees, read_cgroup_paths, read_processes
+from tools.host_xen import VirtualDisk, read_domain_names, read_virtual_disks
 from tools.types import Coverage, Entity, Facts, Link, Quote, Window
 
 SIGNALS = (
@@ -48,6 +49,7 @@ class ConsumerSample:
     unix_seconds: float
     cgroups: CgroupSample | None
     processes: Mapping[int, Process] | None
+    virtual_disks: Mapping[str, VirtualDisk] = field(default_factory=dict)
 
 
 @dataclass
@@ -79,7 +81,7 @@ def read_consumers(paths: HostPaths) -> ConsumerSample:
     except OSError:
         processes = None
     cgroups = read_cgroups(paths)
-    return ConsumerSample(time.monotonic(), time.time(), cgroups, processes)
+    return ConsumerSample(time.monotonic(), time.time(), cgroups, processes, read_virtual_disks(paths))
 
 
 def build_consumer_facts(first: ConsumerSample, second: ConsumerSample, *, node: str, paths: HostPaths) -> Facts:
@@ -98,7 +100,8 @@ def build_consumer_facts(first: ConsumerSample, second: ConsumerSample, *, node:
     book = _Book(node, paths, devices)
     book.add_trees(_find_trees(first, second, paths))
     book.add_cgroups(first.cgroups, second.cgroups)
-    uses = [use for use in book.list_uses() if use.counts.read_bytes + use.counts.write_bytes > 0]
+    everyone = [*book.list_uses(), *_find_guest_uses(first, second, node=node, paths=paths, devices=devices)]
+    uses = [use for use in everyone if use.counts.read_bytes + use.counts.write_bytes > 0]
     uses = [
         use for use in uses if (use.counts.read_bytes + use.counts.write_bytes) / seconds >= _LEAST_BYTES_PER_SECOND
     ]
@@ -106,6 +109,20 @@ def build_consumer_facts(first: ConsumerSample, second: ConsumerSample, *, node:
     return Facts(coverage=coverage, links=links) + _build_facts(
         uses[:MAX_CONSUMERS], seconds, second.unix_seconds, node
     )
+
+
+def _find_guest_uses(
+    first: ConsumerSample, second: ConsumerSample, *, node: str, paths: HostPaths, devices: Mapping[str, str]
+) -> Iterable[_Use]:
+    """What Xen guests did on each disk, which the host's own counters know only by domain id."""
+    names = read_domain_names(paths) if second.virtual_disks else {}
+    for key, disk in second.virtual_disks.items():
+        past = first.virtual_disks.get(key)
+        name = devices.get(disk.device)
+        if past is None or past.device != disk.device or name is None:
+            continue
+        guest = Entity("guest", node, names.get(disk.domain, f"domain-{disk.domain}"))
+        yield _Use(guest, name, disk.counts.minus(past.counts).floored(), True, disk.place)
 
 
 def _find_trees(first: ConsumerSample, second: ConsumerSample, paths: HostPaths) -> list[Tree]:

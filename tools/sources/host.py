@@ -1,4 +1,4 @@
-"""This machine, live: NVML, disks and their health, kernel log and kernel state, network."""
+"""This machine, live: NVML, disks and their health, kernel log and kernel state, network, guests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tools.host_disk import read_disk_facts
 from tools.host_driver import find_entries, read_gpu_facts
+from tools.host_guests import read_guest_facts
 from tools.host_log import read_kernel_log_facts
 from tools.host_network import read_network_facts
 from tools.host_paths import HostPaths
@@ -57,6 +58,7 @@ class HostSource:
             self._read_network,
             lambda: read_smart_facts(node=self._node, paths=self._paths),
             lambda: read_state_facts(node=self._node, paths=self._paths),
+            lambda: read_guest_facts(node=self._node, paths=self._paths),
         )
         with ThreadPoolExecutor(max_workers=len(parts)) as pool:
             read = list(pool.map(lambda part: part(), parts))
