@@ -62,6 +62,9 @@ oom:alloc_failure|vmalloc: allocation failure: 2147483648 bytes
 """.strip("\n").splitlines()
 
 PROCESSORS = """
+cpu:thermal_shutdown|Critical temperature reached (108 C), shutting down.
+ras:fatal|- 1129411208 2005.10.15 R44-M1-N3 2005-10-15-21.20.08.112233 R44-M1-N3 NULL DISCOVERY SEVERE Can not get assembly information for node card
+edac:corrected|- 1129411208 2005.10.15 R44-M1-N3 2005-10-15-21.20.08.112233 R44-M1-N3 RAS KERNEL INFO 77 L3 EDRAM error(s) (dcr 0x0157) detected and corrected
 kernel:warning|WARNING: kernel/sched/core.c:4410 at sched_move_task+0x44/0x90, CPU#7: kworker/7:1/771
 cpu:hard_lockup|watchdog: CPU 41 self-detected hard LOCKUP @ native_queued_spin_lock_slowpath+0x1a4/0x200
 cpu:hard_lockup|NMI Watchdog detected LOCKUP on CPU 3
@@ -115,6 +118,13 @@ HARMLESS = (
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_a_healthy_machine_prints_is_no_event(line: str) -> None:
     assert events(f"[ 4101.220114] {line}\n") == []
+
+
+def test_a_line_that_counts_its_errors_says_how_many() -> None:
+    line = "EDAC MC1: 771 CE memory read error on DIMM_A3 (channel:1 slot:0 page:0x77a offset:0x0 grain:32)"
+    assert [event.fields["count"] for event in events(line + "\n")] == ["771"]
+    line = "mcelog: Corrected memory errors on page 77a40000 exceed threshold 10 in 24h: 14 in 24h"
+    assert [event.fields["count"] for event in events(line + "\n")] == ["14"]
 
 
 def test_the_words_before_a_corrected_error_are_part_of_it() -> None:

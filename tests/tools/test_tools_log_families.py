@@ -111,7 +111,7 @@ mce:corrected||mcelog: Corrected memory errors on page 44100 exceed threshold 10
 mce:corrected||RAS: Soft-offlining pfn: 0x44100
 edac:uncorrected||Server Administrator: Instrumentation Service EventID: 1404  Memory device status is critical
 cpu:power_limited||CPU7: Package power limit notification (total events = 3)
-cpu:thermal||thermal thermal_zone4: critical temperature reached (105 C), shutting down
+cpu:thermal_shutdown||thermal thermal_zone4: critical temperature reached (105 C), shutting down
 cpu:thermal_normal||CPU7: Package temperature/speed normal
 kernel:nmi||Uhhuh. NMI received for unknown reason 3d on CPU 7.
 pci:serr||NMI: PCI system error (SERR) for reason b1 on CPU 0.

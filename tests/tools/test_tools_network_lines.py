@@ -73,6 +73,7 @@ nic:link_down|nic:igc2|igc2: link state changed to DOWN
 nic:link_up|nic:igc2|igc2: link state changed to UP
 nic:link_down|nic:storage0|ice 0000:b1:00.1 storage0: NIC Link is Down
 nic:link_down|nic:rail3x|systemd-networkd[714]: rail3x: Lost carrier
+nic:link_down|nic:mlx5_bond_2|infiniband mlx5_bond_2: Port: 1 Link DOWN
 opensm:port_gone||Mar 05 11:02:41 301144 [41FF] 0x02 -> osm_report_notice: Reporting Generic Notice type:3 num:65 (GID out of service) from LID:31 GID:fe80::a:b
 opensm:error||Mar 05 11:02:41 301144 [41FF] 0x01 -> sm_mad_ctrl_send_err_cb: ERR 3113: MAD completed in error (IB_TIMEOUT): SubnGet(PortInfo), attr_mod 0x1, TID 0x77
 nic:link_degraded||Mar 05 11:02:41 301144 [41FF] 0x02 -> osm_report_notice: Reporting Generic Notice type:1 num:131 (Flow Control Update watchdog timer expired) from LID:31

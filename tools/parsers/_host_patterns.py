@@ -88,6 +88,16 @@ _PROCESSORS = (
         joins=3,
     ),
     Pattern(
+        "cpu:thermal_shutdown",
+        ("ritical temperature reached", "thermal shutdown", "ritical trip point"),
+        (
+            r"(?P<reason>(?:thermal )?(?:\S*zone\d+)?:? ?.*[Cc]ritical temperature reached.*shutting down.*"
+            r"|ACPI: Critical trip point.*)"
+        ),
+        on_node,
+        joins=5,
+    ),
+    Pattern(
         "cpu:thermal",
         ("emperature above threshold", "ritical temperature reached", "PROCHOT", "in modulated clock mode"),
         (

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 
 from tools.parsers._nic_heads import AT, DRIVERS, flatten
-from tools.parsers._patterns import Fields, Pattern, on_nic, on_node
+from tools.parsers._patterns import Fields, Pattern, no_event, on_nic, on_node
 
-_VIRTUAL = re.compile(
-    r"^(?:veth|docker|br-|virbr|cali|cni|flannel|lxc|lxd|vnet|tap|tun|lo\b|dummy|kube|nodelocal|vxlan|ovs|cilium"
+_VIRTUAL_NAME = (
+    r"(?:veth|docker|br-|virbr|cali|cni|flannel|lxc|lxd|vnet|tap|tun|lo\b|dummy|kube|nodelocal|vxlan|ovs|cilium"
     r"|wg|vlan"
     r"|lagg|wl|fwbr|fwpr|fwln|vmbr|nerdctl|podman|ppp|sit|gre|usb\d)"
 )
+_VIRTUAL = re.compile("^" + _VIRTUAL_NAME)
 _NETDEV = (
     r"(?P<device>(?:eth|en|ib|bond|team|rdma|roce|p\d+p|em|wwan|hsn|gpu|mlx|ens|eno|enp|net\d|lan\d|rail\d)[\w.-]*)"
 )
@@ -144,7 +145,7 @@ PATTERNS: tuple[Pattern, ...] = (
         _DOWN_WORDS,
         (
             rf"(?:{AT}:? (?P<device>[\w.-]{{1,30}}): .{{0,40}}?(?P<reason>(?:NIC )?[Ll]ink (?:is )?(?i:down)\b)"
-            r"|systemd-networkd\S*: (?P<device2>[\w.-]+): (?P<reason2>Lost carrier)"
+            r"|systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device2>[\w.-]+): (?P<reason2>Lost carrier)"
             r"|device \((?P<device3>[^)]+)\): (?P<reason3>carrier: link disconnected)"
             rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason4>(?:NIC )?[Ll]ink (?:is )?(?i:down)\b))"
         ),
@@ -156,7 +157,7 @@ PATTERNS: tuple[Pattern, ...] = (
         _UP_WORDS,
         (
             rf"(?:{AT}:? (?P<device>[\w.-]{{1,30}}): .{{0,40}}?(?P<reason>(?:NIC )?[Ll]ink (?:is )?(?i:up)\b)"
-            r"|systemd-networkd\S*: (?P<device2>[\w.-]+): (?P<reason2>Gained carrier)"
+            r"|systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device2>[\w.-]+): (?P<reason2>Gained carrier)"
             r"|device \((?P<device3>[^)]+)\): (?P<reason3>carrier: link connected)"
             rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason4>(?:NIC )?[Ll]ink (?:is )?(?i:up)\b))"
         ),
@@ -179,10 +180,18 @@ PATTERNS: tuple[Pattern, ...] = (
         "nic:link_down",
         ("ink down", "Link DOWN", "ink is DOWN", "port error", "PORT_ERR", "port down", "Port down"),
         (
-            r"(?:infiniband )?(?P<device>(?:mlx[45]|bnxt_re|hfi1|irdma|qib)_?\d+):?.*?(?:[Pp]ort:? ?"
+            r"(?:infiniband )?(?P<device>(?:mlx[45]|bnxt_re|hfi1|irdma|qib|roce"
+            r"|rocep\d+s\d+f)_?(?:bond_?)?\d+):?.*?(?:[Pp]ort:? ?"
             r"(?P<port>\d+))?.*?(?P<reason>[Ll]ink (?:is )?(?i:down)|(?:IB_EVENT_)?PORT_ERR|port "
             r"(?:error|down))"
         ),
+        on_nic,
+    ),
+    Pattern(
+        "nic:link_up",
+        ("port active", "PORT_ACTIVE"),
+        r"(?:infiniband )?(?P<device>(?:mlx[45]|bnxt_re|irdma|qib)_?(?:bond_?)?\d+)\S*:? .*?(?P<reason>(?:IB_EVENT_)?"
+        r"(?i:port[ _]active))",
         on_nic,
     ),
     Pattern(
@@ -242,6 +251,6 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|renamed from \S+)"
         ),
         on_node,
-        refine=lambda _: None,
+        refine=no_event,
     ),
 )

@@ -25,10 +25,9 @@ def _refine_ghes(fields: Fields) -> Fields | None:
 
 
 def _refine_edac(fields: Fields) -> Fields | None:
-    return {
-        **fields,
-        "code": "edac:uncorrected" if fields["kind"].startswith(("UE", "Uncorr", "Fatal")) else "edac:corrected",
-    }
+    uncorrected = fields["kind"].startswith(("UE", "Uncorr", "Fatal"))
+    count = {"count": fields["errors"]} if fields.get("errors", "").isdigit() else {}
+    return {**fields, **count, "code": "edac:uncorrected" if uncorrected else "edac:corrected"}
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -166,9 +165,10 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "fflin"),
         (
-            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected|Uncorrected) (?:\w+ )*(?:error|memory errors?).*|.*exceed "
-            r"threshold.*"
-            r"|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w*(?: pfn| page)?:? ?(?P<page>0x\w+).*)"
+            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected"
+            r"|Uncorrected) (?:\w+ ){0,4}errors?\b(?:.*: (?P<count>\d+) in \d+h|)"
+            r"|.*exceed threshold.*|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w*(?: pfn"
+            r"| page)?:? ?(?P<page>0x\w+).*)"
         ),
         on_node,
         refine=lambda f: {**f, "code": "mce:uncorrected" if f.get("kind") == "Uncorrected" else "mce:corrected"},

@@ -22,9 +22,12 @@ NAMES = (
 )
 # fmt: on
 """Names of drivers of Ethernet, InfiniBand and Omni-Path adapters, the longer first where one begins another."""
-_SHORT = 4
-LITERALS = (*(f"{name} " for name in NAMES if len(name) < _SHORT), *(n for n in NAMES if len(n) >= _SHORT))
-"""One of them stands in every line of a driver; a short name alone stands in too many words."""
+_WORDS = frozenset({"ice", "ena", "efa", "enic", "ionic", "mana", "sfc", "alx", "gve", "erdma"})
+"""Names that also end common words, as that of the first does: they count only before a bus address."""
+LITERALS = tuple(f"{name} {digit}" for name in NAMES if name in _WORDS for digit in "07") + tuple(
+    f"{name} " if len(name) < len("mlx4") else name for name in NAMES if name not in _WORDS
+)
+"""One of them stands in every line of a driver that is worth a look."""
 DRIVERS = "|".join(NAMES)
 AT = rf"(?<![\w-])(?P<driver>[\w-]{{1,32}}) (?P<pci>{BDF})"
 """Any driver with the bus address of its device."""

@@ -312,10 +312,12 @@ _PCI = (
             "config space inaccessible",
             "device inaccessible",
             "Refused to change power",
+            "retraining failed",
+            "non-functional downstream link",
         ),
         (
             rf"{_DRIVER}.*?(?P<reason>unknown header type 7f.*|.*\(rev ff\).*|.*(?:config space|device) inaccessible.*"
-            r"|Refused to change power state.*)"
+            r"|Refused to change power state.*|broken device, retraining.*|retraining failed.*)"
         ),
         on_pci,
         refine=lambda f: {**f, "code": "nvme:removed" if f["driver"] == "nvme" else "pci:config_unreadable"},
@@ -340,11 +342,8 @@ _PCI = (
     ),
     Pattern(
         "pci:slot_narrow",
-        ("sufficient for optimal performance", "retraining failed", "non-functional downstream link"),
-        (
-            rf"{_DRIVER}(?P<reason>PCI-?E\w* bandwidth available for this (?:card|device) is not sufficient.*"
-            r"|broken device, retraining.*|retraining failed.*)"
-        ),
+        ("sufficient for optimal performance",),
+        rf"{_DRIVER}(?P<reason>PCI-?E\w* bandwidth available for this (?:card|device) is not sufficient.*)",
         on_pci,
         joins=5,
     ),

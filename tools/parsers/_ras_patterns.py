@@ -24,20 +24,22 @@ def _refine_ras(fields: Fields) -> Fields | None:
     return fields if fields.get("severity", "FATAL") in ("ERROR", "SEVERE", "FATAL", "FAILURE") else None
 
 
-_RAS = r"\bRAS (?P<component>\w+) (?P<severity>\w+) "
+_COMPONENTS = ("KERNEL", "APP", "MMCS", "DISCOVERY", "HARDWARE", "MONITOR", "LINKCARD", "BGLMASTER", "CMCS", "SERV_NET")
+_CRIES = tuple(f"{part} {word}" for part in _COMPONENTS for word in ("FATAL", "FAILURE", "SEVERE", "ERROR"))
+_RAS = r"\b(?:RAS|NULL) (?P<component>\w+) (?P<severity>\w+) "
 
 PATTERNS: tuple[Pattern, ...] = (
     *_bmc_texts.PATTERNS,
     Pattern(
         "network:timeout",
-        ("RAS ",),
+        ("socket to", "has been severed"),
         _RAS + (rf"(?P<reason>.*(?:socket to (?P<peer>[\d.]+:\d+)).*(?:{_NET_REASONS}|Link has been " rf"severed).*)"),
         on_node,
         refine=_refine_ras,
     ),
     Pattern(
         "network:timeout",
-        ("RAS ",),
+        ("message prefix", "torus ", " tree ", "ink failed", "ink error", "ink training failed"),
         _RAS
         + (
             r"(?P<reason>ciod: (?:failed to read message prefix|Error (?:reading|writing) message "
@@ -50,14 +52,14 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "lustre:mount_failed",
-        ("RAS ",),
+        ("Lustre mount FAILED",),
         _RAS + r"Lustre mount FAILED : (?P<client>\S+) : (?:\w+ )?(?P<server>\S+)",
         on_storage,
         refine=_refine_ras,
     ),
     Pattern(
         "shared_fs:error",
-        ("RAS ",),
+        ("NFS Mount failed", "NFS mount failed", "LOGIN chdir("),
         _RAS
         + (
             r"(?P<reason>NFS [Mm]ount failed on (?P<server>[^\s,]+).*|ciod: LOGIN chdir\("
@@ -68,7 +70,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "job:failed",
-        ("RAS ",),
+        ("ciod: ", "program image"),
         _RAS
         + (
             r"(?P<reason>ciod: (?:Error (?:loading|creating|opening)|LOGIN chdir|Missing or invalid"
@@ -79,48 +81,48 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "edac:uncorrected",
-        ("RAS ",),
+        ("ncorrectable", "parity error", "ddr: redundant"),
         _RAS + r"(?P<reason>.*(?:[Uu]ncorrectable|parity error(?!.*corrected)|ddr: redundant).*)",
         on_node,
         refine=_refine_ras,
     ),
     Pattern(
         "mce:uncorrected",
-        ("RAS ",),
+        ("achine check", "nternal error"),
         _RAS + r"(?P<reason>.*(?:machine check|L3 major internal error|internal error).*)",
         on_node,
         refine=_refine_ras,
     ),
     Pattern(
         "edac:corrected",
-        ("RAS ",),
+        ("excessive soft failures", "detected and corrected", "parity error", "orrectable"),
         _RAS
         + (
-            r"(?P<reason>.*(?:excessive soft failures|error\(s\) detected and corrected|parity "
+            r"(?P<reason>.*(?:excessive soft failures|error\(s\)(?: \([^)]*\))? detected and corrected|parity "
             r"error.*corrected|[Cc]orrectable).*)"
         ),
         on_node,
     ),
     Pattern(
         "kernel:panic",
-        ("RAS ",),
+        ("rts panic", "kernel terminated", "ernel panic", "stopping execution"),
         _RAS + r"(?P<reason>rts panic.*|rts: kernel terminated.*|kernel panic.*|.*stopping execution.*)",
         on_node,
         refine=_refine_ras,
     ),
     Pattern(
         "kernel:interrupt",
-        ("RAS ",),
+        ("interrupt",),
         _RAS + r"(?P<reason>.*\binterrupt\b.*)",
         on_node,
         refine=_refine_ras,
     ),
     Pattern(
         "ras:fatal",
-        ("RAS ",),
+        _CRIES,
         _RAS + r"(?P<reason>.*)",
         on_node,
-        refine=lambda f: _refine_ras(f) if f["severity"] in ("FATAL", "FAILURE") else None,
+        refine=_refine_ras,
     ),
     # LANL's event table: 'id node component state time flag text'; the head leaves 'component state: text'.
     Pattern(
