@@ -41,19 +41,19 @@ class Head(NamedTuple):
     tag: str = ""
 
 
-_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DAY = r"[ 0-3]?\d"
-_CLOCK = r"\d\d:\d\d:\d\d"
+CLOCK = r"\d\d:\d\d:\d\d"
 
 ANY_HEAD = re.compile(
     (
         r"(?:<\d{1,3}>)?(?:"
         r"\[ *\d+\.\d+\]"
-        rf"|\[(?:{_WEEKDAY} )?{_MONTH} {_DAY} (?:\d{{4}} )?{_CLOCK}"
-        rf"|\[{_MONTH}{_DAY} \d\d:\d\d\]|\[ *[+<]"
-        rf"|{_MONTH} {_DAY} (?:\d{{4}} )?{_CLOCK}"
-        rf"|\[?(?:{_WEEKDAY} )?\d{{4}}-\d\d-\d\d[T ]{_CLOCK}"
+        rf"|\[(?:{_WEEKDAY} )?{MONTH} {_DAY} (?:\d{{4}} )?{CLOCK}"
+        rf"|\[{MONTH}{_DAY} \d\d:\d\d\]|\[ *[+<]"
+        rf"|{MONTH} {_DAY} (?:\d{{4}} )?{CLOCK}"
+        rf"|\[?(?:{_WEEKDAY} )?\d{{4}}-\d\d-\d\d[T ]{CLOCK}"
         r"|\d+,\d+,\d+,[^;\n]*;|1 \d{4}-\d\d-|\d{10}\.\d{3,9} "
         r"|[a-z0-9]+ *:[a-z]+ *: "
         r"|(?:-|[A-Z][A-Z0-9_]+) \d{9,10} \d{4}\.\d\d\.\d\d "
@@ -66,7 +66,7 @@ ANY_HEAD = re.compile(
 KNOWN_RUN = re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
 """As many whole lines of known form (or empty) as follow each other."""
 
-_PLAIN_SYSLOG = re.compile(rf"^{_MONTH} [ 0-3]\d {_CLOCK} ")
+_PLAIN_SYSLOG = re.compile(rf"^{MONTH} [ 0-3]\d {CLOCK} ")
 _MONTH_LETTERS = frozenset("JFMASOND")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 _QUOTED = re.compile(r"^(?:[>|] ?)+")
@@ -75,7 +75,7 @@ _GREP = re.compile(
 )
 _NUMBERED = re.compile(r"^(?:\[pod/[^\]]+\]|[\w.-]+\s+\|)\s?")
 _PDSH = re.compile(
-    rf"^(?P<node>[A-Za-z][\w.-]*): (?=\[ *\d+\.\d+\]|\[{_WEEKDAY} |{_MONTH} {_DAY} {_CLOCK}|\d{{4}}-\d\d-\d\d[T ])"
+    rf"^(?P<node>[A-Za-z][\w.-]*): (?=\[ *\d+\.\d+\]|\[{_WEEKDAY} |{MONTH} {_DAY} {CLOCK}|\d{{4}}-\d\d-\d\d[T ])"
 )
 _CRI = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] ")
 _PRIORITY = re.compile(r"^<(\d{1,3})>(?!1 \d{4}-)")
@@ -89,9 +89,9 @@ _ISO = (
     r"(?:(?P<point>[.,])(?P<fraction>\d+))?"
     r"(?: ?(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d)(?![\w.-])| (?P<word>[A-Z]{2,5}(?= [\w.-]+ kernel: )))?"
 )
-_LOCAL = rf"(?P<month>{_MONTH}) (?P<day>{_DAY}) (?:(?P<year>\d{{4}}) )?(?P<clock>{_CLOCK})(?:\.(?P<fraction>\d+))?"
+_LOCAL = rf"(?P<month>{MONTH}) (?P<day>{_DAY}) (?:(?P<year>\d{{4}}) )?(?P<clock>{CLOCK})(?:\.(?P<fraction>\d+))?"
 _CTIME = (
-    rf"^\[{_WEEKDAY} (?P<month>{_MONTH}) (?P<day>{_DAY}) (?P<clock>{_CLOCK})(?:\."
+    rf"^\[{_WEEKDAY} (?P<month>{MONTH}) (?P<day>{_DAY}) (?P<clock>{CLOCK})(?:\."
     rf"(?P<fraction>\d+))? (?P<year>\d{{4}})\]"
     r"(?:\[ *[CT]\d+\])? ?"
 )
@@ -99,7 +99,7 @@ _TAGGED = re.compile(
     r"^(?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+(?:\([\w.-]+\))?)(?:\[(?P<pid>[\d.]+)\])?:(?:\s+|$)(?P<text>.*)$",
     re.DOTALL,
 )
-_NO_HOST = re.compile(
+NO_HOST = re.compile(
     r"^(?:nvme|sd|sr|md|pcieport|pci|nvidia|mlx\d\w*|ib_\w+|EXT\d-fs|XFS|BTRFS|Buffer|EDAC|mce|usb|ata[\d.]+|scsi|task"
     r"|INFO|BUG|WARNING|WARN|ERROR|ERR|CRITICAL|CRIT|FATAL|DEBUG|NOTICE|TRACE|Out|Memory|Kernel|kernel|rcu|Lustre\w*"
     r"|LNet\w*|nfs|NFS|VFS|CPU\d*|Call|watchdog|NMI|block|blk_\w+|print_req_error|critical|I|libceph|ceph|RAS)$"
@@ -177,7 +177,7 @@ def _split_bare(text: str) -> Head:
 def _split_tagged(rest: str, moment: Moment, *, strict: bool) -> Head:
     # strict: a form that need not have a host; then a driver's name must not be taken for one.
     match = _TAGGED.match(rest)
-    if match is None or (strict and match["tag"] != "kernel" and _NO_HOST.match(match["host"])):
+    if match is None or (strict and match["tag"] != "kernel" and NO_HOST.match(match["host"])):
         return Head(rest, moment=moment)
     return _tagged(match["host"], match["tag"], match["text"], moment)
 
@@ -300,7 +300,7 @@ def _read_unix(match: re.Match[str], rest: str) -> Head:
 def _read_ras(match: re.Match[str], rest: str) -> Head:
     # Alert label, Unix time, date, location: the public HPC logs; then either RAS fields or a syslog line.
     moment = Moment("utc", float(match["seconds"]))
-    tail = re.match(rf"^(?:{_MONTH} {_DAY} {_CLOCK} )(?P<rest>.*)$", rest)
+    tail = re.match(rf"^(?:{MONTH} {_DAY} {CLOCK} )(?P<rest>.*)$", rest)
     if tail is None:
         text = re.sub(r"^\d{4}-\d\d-\d\d-[\d.]+ \S+ ", "", rest)
         return Head(text, moment=moment, node=match["node"], writer="unknown", tag="ras")
@@ -318,7 +318,7 @@ def _read_event_table(match: re.Match[str], rest: str) -> Head:
 
 _Reader = Callable[[re.Match[str], str], Head]
 _DMESG = r"^\[ *(?P<seconds>\d+\.\d+)(?: <[^>]*>)?\](?:\[ *[CT]\d+\])?:? ?"
-_HUMAN = rf"^\[(?:(?P<month>{_MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^\]]*\d)\] ?"
+_HUMAN = rf"^\[(?:(?P<month>{MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^\]]*\d)\] ?"
 _RFC5424 = rf"^<(?P<priority>\d{{1,3}})>1 (?:{_ISO}|-) (?P<host>\S+) (?P<app>\S+) \S+ \S+ (?:-|\[.*?[^\\]\](?= |$)) ?"
 _RAS = r"^(?:-|[A-Z][A-Z0-9_]+) (?P<seconds>\d{9,10}) \d{4}\.\d\d\.\d\d (?P<node>\S+) "
 _EVENT_TABLE = r"^\d{1,9} (?P<node>[\w.-]+) (?P<component>[\w.]+) (?P<state>[\w.-]+) (?P<seconds>\d{9,10}) [01] "

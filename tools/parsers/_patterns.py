@@ -96,7 +96,7 @@ class PatternTable:
         return self._index.scan(block)
 
     def may_match(self, raw: str, rows: Iterable[int]) -> bool:
-        """Say whether a raw line, head and all, is worth a closer look: most hits of a literal are not."""
+        """Say whether a line or its message is worth a closer look: most hits of a literal are not."""
         head = raw[: 2 * MAX_MATCH_CHARACTERS]
         for row in rows:  # noqa: SIM110 (a generator costs more than what it would ask)
             if self._anchored[row] or (self._compiled[row] or self._regex(row)).search(head):

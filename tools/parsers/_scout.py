@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tools.document import MAX_LINE_BYTES
 from tools.parsers._covers import Cover
 from tools.parsers._literals import LiteralIndex, build_finder
+from tools.parsers._messages import find_message
 from tools.parsers._patterns import PatternTable
 
 LEARN_BYTES = 2 << 20
@@ -53,7 +54,7 @@ class Scout:
         may_match = self._table.may_match
         for start, end, rows in self._table.scan(block):
             raw = _decode(block[start : min(end, start + MAX_LINE_BYTES)])
-            if raw[:1] == "{" or may_match(raw, rows):
+            if raw[:1] == "{" or may_match(find_message(raw), rows):
                 yield start, raw, rows
             else:
                 self._miss(rows)
@@ -63,7 +64,7 @@ class Scout:
         found: list[tuple[int, bytes]] = []
         for start, end, rows in index.scan(block):
             line = block[start:end]
-            if line[:1] == b"{" or may_match(_decode(line[:MAX_LINE_BYTES]), rows):
+            if line[:1] == b"{" or may_match(find_message(_decode(line[:MAX_LINE_BYTES])), rows):
                 found.append((start, line))
             else:
                 self._miss(rows)
