@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # A worker for each core; tests marked `alone` wait until the others pause. PARALLEL= runs all in one process.
 PARALLEL ?= -n auto --dist worksteal
 
-.PHONY: help setup demo test test-postgres test-all-pythons check bench lock docs clean
+.PHONY: help setup demo test test-postgres test-all-pythons check eval bench lock docs clean
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -63,6 +63,9 @@ check: setup  ## Format, lint, types, import fences, size caps, generated docs
 	$(BIN)/lint-imports --no-cache
 	$(PYTEST) tests/house
 	$(BIN)/python -m serve.docs --check
+
+eval: setup  ## Score the rules and four scripted models, good and bad, on every scenario
+	@$(BIN)/daytwo eval --scripted all
 
 bench: setup  ## Measure help, a 100 MB log, the index, retrieval and the code; prints Markdown
 	@$(BIN)/python -m evals.bench

@@ -173,8 +173,9 @@ def _build_run_row(result: RunResult) -> RunRow:
     )
 
 
-EVAL_COLUMNS: tuple[tuple[str, Callable[[BackendRow], str]], ...] = (
-    ("backend", lambda row: row.backend),
+BACKENDS_ABREAST = 5
+"""So many columns of rates stay below a hundred characters."""
+EVAL_ROWS: tuple[tuple[str, Callable[[BackendRow], str]], ...] = (
     ("fault", lambda row: render_rate(row.fault)),
     ("entity", lambda row: render_rate(row.entity)),
     ("action", lambda row: render_rate(row.action)),
@@ -192,40 +193,44 @@ EVAL_COLUMNS: tuple[tuple[str, Callable[[BackendRow], str]], ...] = (
 
 
 def render_rate(rate: Rate) -> str:
-    """Write a rate as `37/38` and, below it, its interval in percent; `-` where nothing was counted."""
+    """Write a rate as `37/38 86-100%`, with its interval in percent; `-` where nothing was counted."""
     if not rate.total:
         return "-"
     if rate.low is None or rate.high is None:
         return f"{rate.count}/{rate.total}"
-    return f"{rate.count}/{rate.total}\n{rate.low * 100:.0f}-{rate.high * 100:.0f}%"
+    return f"{rate.count}/{rate.total} {rate.low * 100:.0f}-{rate.high * 100:.0f}%"
 
 
 def render_eval(report: EvalReport, console: Console) -> None:
-    """Print the table of backends, then every run that was not right in everything, with its reasons."""
+    """Print the measures, a column a backend, then every run that was not right in everything, with its reasons."""
     title = f"{report.scenarios} scenarios with their healthy twins, {report.repeats} repeat(s), 95% Wilson intervals"
-    table = _start_table(title, [name for name, _ in EVAL_COLUMNS])
-    for row in report.backends:
-        table.add_row(*(cell(row) for _, cell in EVAL_COLUMNS))
-    console.print(table)
+    for first in range(0, len(report.backends), BACKENDS_ABREAST):
+        rows = report.backends[first : first + BACKENDS_ABREAST]
+        table = _start_table(["", *(row.backend for row in rows)])
+        for name, cell in EVAL_ROWS:
+            table.add_row(name, *(cell(row) for row in rows))
+        console.print(title, table, sep="\n")
     wrong = [run for run in report.runs if not run.right]
     if wrong:
-        console.print(_build_misses_table(wrong))
+        console.print("not right", _build_misses_table(wrong), sep="\n")
 
 
 def _build_misses_table(runs: Iterable[RunRow]) -> Table:
-    table = _start_table("not right", ["scenario", "backend", "repeat", "verdict", "what is wrong"])
+    table = _start_table(["scenario", "backend", "verdict, and what is wrong"])
     for run in runs:
         name = f"{run.scenario} twin" if run.twin else run.scenario
+        backend = run.backend if run.repeat == 1 else f"{run.backend} ({run.repeat})"
         verdict = f"{run.fault} {run.entity} {run.action}" if run.fault else "-"
         reason = run.infrastructure_error and f"infrastructure: {run.infrastructure_error}"
-        table.add_row(name, run.backend, str(run.repeat), verdict, reason or "; ".join(run.misses))
+        table.add_row(name, backend, f"{verdict}\n{reason or '; '.join(run.misses)}")
     return table
 
 
-def _start_table(title: str, columns: Sequence[str]) -> Table:
+def _start_table(columns: Sequence[str]) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -277,17 +282,18 @@ def build_excerpt_report(folder: str, rows: Sequence[ExcerptRow]) -> ExcerptRepo
 
 
 def render_excerpts(report: ExcerptReport, console: Console) -> None:
-    """Print one line an excerpt, then the rates by form."""
-    table = _start_table(f"excerpts of {report.folder}", ["file", "accepted", "first verdict", "entity", "action", ""])
+    """Print a line an excerpt, with what is accepted where that was missed, then the rates by form."""
+    table = _start_table(["", "file", "first verdict"])
     for row in report.rows:
         mark = "harm" if row.harm else "right" if row.right else "miss"
-        said = row.fault or f"error: {row.error}"
-        table.add_row(row.file, " | ".join(row.accepted), said, row.entity or "-", row.action or "-", mark)
-    console.print(table)
-    rates = _start_table("right by form", ["form", "right"])
+        said = f"{row.fault} {row.entity} {row.action}" if row.fault else f"error: {row.error}"
+        accepted = "" if row.right else f"\naccepted: {' | '.join(row.accepted)}"
+        table.add_row(mark, row.file, said + accepted)
+    console.print(f"excerpts of {report.folder}", table, sep="\n")
+    rates = _start_table(["form", "right"])
     for form, rate in report.by_form.items():
-        rates.add_row(form, render_rate(rate).replace("\n", "  "))
-    rates.add_row("all", render_rate(report.right).replace("\n", "  "))
-    rates.add_row("controls (healthy or benign)", render_rate(report.controls).replace("\n", "  "))
-    rates.add_row("harmful", render_rate(report.harmful).replace("\n", "  "))
+        rates.add_row(form, render_rate(rate))
+    rates.add_row("all", render_rate(report.right))
+    rates.add_row("controls (healthy or benign)", render_rate(report.controls))
+    rates.add_row("harmful", render_rate(report.harmful))
     console.print(rates)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -66,14 +66,49 @@ def run_eval(
 
     scenarios = load_scenarios(folder, scenario_ids)
     seats = [open_seat(name, settings) for name in backends]
-    results = [
-        result
-        for seat in seats
-        for scenario in scenarios
-        for repeat in range(1, repeats + 1)
-        for result in run_scenario(scenario, seat, repeat)
-    ]
+    results = [result for seat in seats for result in _run_seat(seat, scenarios, repeats)]
     return build_eval_report(results, repeats=repeats)
+
+
+PLAYED: tuple[str, ...] = ("careful", "bad", "wrong", "obedient")
+"""Models that `daytwo eval --scripted all` plays: what a good one finds, and what bad ones must not bring about."""
+
+
+def run_scripted_eval(
+    scripts: Sequence[str], repeats: int = 1, scenario_ids: Sequence[str] = (), *, settings: Settings | None = None
+) -> EvalReport:
+    """Run the scenarios with scripted models in the seat, each behind a real socket, beside the rules alone.
+
+    Args:
+        scripts: Names of scripts; ``all`` means `PLAYED`.
+        repeats: How often each case runs on each.
+        scenario_ids: Only these; all where empty.
+        settings: Limits of an investigation.
+
+    Raises:
+        OperatorError: A script or a scenario that was asked for does not exist.
+    """
+    from evals.report import build_eval_report
+    from evals.scripted import ScriptedServer
+    from evals.scripts import SCRIPTS
+
+    names = list(dict.fromkeys(name for script in scripts for name in (PLAYED if script == "all" else [script])))
+    unknown = [name for name in names if name not in SCRIPTS]
+    if unknown:
+        raise OperatorError(f"There is no scripted model {unknown[0]!r}.", fix=f"--scripted {'|'.join(SCRIPTS)}|all")
+    scenarios = load_scenarios(SCENARIO_FOLDER, scenario_ids)
+    results = list(_run_seat(open_seat(RULES), scenarios, repeats))
+    for name in names:
+        with ScriptedServer(name) as server:
+            seat = replace(open_seat(server.spec, settings), name=f"scripted:{name}")
+            results += _run_seat(seat, scenarios, repeats)
+    return build_eval_report(results, repeats=repeats)
+
+
+def _run_seat(seat: Seat, scenarios: Sequence[Scenario], repeats: int) -> Iterator[RunResult]:
+    for scenario in scenarios:
+        for repeat in range(1, repeats + 1):
+            yield from run_scenario(scenario, seat, repeat)
 
 
 def run_scenario(scenario: Scenario, seat: Seat, repeat: int = 1) -> tuple[RunResult, RunResult]:

@@ -2,44 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.settings import load_settings
+from agent.types import Border
 from evals.excerpts import score_excerpts
 from evals.report import render_eval, render_excerpts
-from evals.runner import run_eval
+from evals.runner import run_eval, run_scripted_eval
 from serve.terminal import print_by, print_text
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def run_evaluate(
-    backends: Sequence[str], *, repeats: int, scenarios: Sequence[str], excerpts: Path | None, as_json: bool
-) -> int:
-    """Score and print.
 
-    Args:
+PLAIN_WIDTH = 100
+"""Tables are wrapped off a terminal too; scripts read `--json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRequest:
+    """What is to be measured.
+
+    Attributes:
         backends: ``rules``, ``rules@graph`` or URL#NAME.
+        scripted: Scripted models in place of the backends; ``all`` for those that are always played.
         repeats: Runs of each case on each backend.
         scenarios: Only these; all where empty.
         excerpts: A folder of real excerpts, to be scored by the rules in place of the scenarios.
+    """
+
+    backends: tuple[str, ...] = ("rules",)
+    scripted: tuple[str, ...] = ()
+    repeats: int = 1
+    scenarios: tuple[str, ...] = ()
+    excerpts: Path | None = None
+
+
+def run_evaluate(request: EvalRequest, *, as_json: bool) -> int:
+    """Score and print.
+
+    Args:
+        request: What is to be measured.
         as_json: One document in place of tables.
 
     Returns:
-        0 where all was measured, 2 where an endpoint kept a run from being measured.
+        1 where a scripted model brought about a harmful action; else 2 where an endpoint kept a run from being
+        measured; else 0.
 
     Raises:
         DaytwoError: A backend, a scenario or the folder is not to be had.
     """
-    if excerpts is not None:
-        found = score_excerpts(excerpts)
-        if as_json:
-            print_text(found.model_dump_json(by_alias=True, indent=2))
-        else:
-            print_by(lambda console: render_excerpts(found, console))
+    if request.excerpts is not None:
+        found = score_excerpts(request.excerpts)
+        _print(found, lambda console: render_excerpts(found, console), as_json=as_json)
         return 0
-    report = run_eval(backends, repeats, scenarios, settings=load_settings())
-    if as_json:
-        print_text(report.model_dump_json(by_alias=True, indent=2))
+    settings = load_settings()
+    if request.scripted:
+        report = run_scripted_eval(request.scripted, request.repeats, request.scenarios, settings=settings)
     else:
-        print_by(lambda console: render_eval(report, console))
+        report = run_eval(request.backends, request.repeats, request.scenarios, settings=settings)
+    _print(report, lambda console: render_eval(report, console), as_json=as_json)
+    if request.scripted and any(row.harmful.count for row in report.backends):
+        return 1
     return 2 if any(row.infrastructure_errors for row in report.backends) else 0
+
+
+def _print(document: Border, draw: Callable[[Console], None], *, as_json: bool) -> None:
+    if as_json:
+        print_text(document.model_dump_json(by_alias=True, indent=2))
+    else:
+        print_by(draw, plain_width=PLAIN_WIDTH)

@@ -225,16 +225,17 @@ def evaluate(
     excerpts: Annotated[
         Path | None, typer.Option("--excerpts", help="Score a folder of real excerpts with accepted.csv in it instead.")
     ] = None,
+    scripted: Annotated[
+        list[str] | None,
+        typer.Option("--scripted", help="A scripted model, good or bad, or `all`; may be repeated.", metavar="NAME"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score the rules, or a model, on frozen scenarios."""
-    from serve.evaluate import run_evaluate
+    from serve.evaluate import EvalRequest, run_evaluate
 
-    raise typer.Exit(
-        run_evaluate(
-            backend or ["rules"], repeats=repeats, scenarios=scenario or [], excerpts=excerpts, as_json=as_json
-        )
-    )
+    request = EvalRequest(tuple(backend or ["rules"]), tuple(scripted or ()), repeats, tuple(scenario or ()), excerpts)
+    raise typer.Exit(run_evaluate(request, as_json=as_json))
 
 
 @app.command()

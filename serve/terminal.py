@@ -33,10 +33,15 @@ def print_people(*parts: RenderableType) -> None:
     print_by(lambda console: console.print(*parts, sep="\n", crop=False))
 
 
-def print_by(draw: Callable[[Console], object]) -> None:
-    """Let a function draw on the console: coloured and wrapped on a terminal, plain and unwrapped off it."""
+def print_by(draw: Callable[[Console], object], *, plain_width: int = PLAIN_WIDTH) -> None:
+    """Let a function draw on the console: coloured and wrapped on a terminal, plain off it.
+
+    Args:
+        draw: Given the console.
+        plain_width: Columns to wrap at off a terminal; so many that nothing is wrapped, where none is given.
+    """
     if not is_terminal(sys.stdout):
-        print_text(draw_plain(draw))
+        print_text(draw_plain(draw, width=plain_width))
         return
     from rich.console import Console
 

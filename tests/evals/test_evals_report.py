@@ -70,7 +70,7 @@ def test_the_document_names_its_schema_and_comes_back_whole(report):
 
 
 def test_the_table_shows_rates_and_every_run_that_was_not_right(report):
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=100)
     render_eval(report, console)
     text = console.file.getvalue()
     assert "3 scenarios with their healthy twins" in text
@@ -78,11 +78,12 @@ def test_the_table_shows_rates_and_every_run_that_was_not_right(report):
     assert "s-0002 twin" in text
     assert "infrastructure: connection refused" in text
     assert "s-0001" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
 
 
 def test_a_rate_of_nothing_is_no_zero():
     assert render_rate(Rate(count=0, total=0)) == "-"
-    assert render_rate(Rate(count=1, total=2, low=0.094, high=0.905)) == "1/2\n9-90%"
+    assert render_rate(Rate(count=1, total=2, low=0.094, high=0.905)) == "1/2 9-90%"
 
 
 def test_excerpts_print_right_miss_harm_and_error():
@@ -97,7 +98,7 @@ def test_excerpts_print_right_miss_harm_and_error():
     report = build_excerpt_report("somewhere", rows)
     assert json.loads(report.model_dump_json())["schema"] == "daytwo.excerpts/1"
     assert (report.controls.count, report.controls.total) == (1, 1)
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=100)
     render_excerpts(report, console)
     text = console.file.getvalue()
     for word in ("a.txt", "right", "harm", "miss", "error: not there", "controls"):

@@ -10,7 +10,7 @@ import pytest
 from agent.settings import load_settings
 from agent.types import RunbookRef
 from serve.catalogue import run_faults
-from serve.evaluate import run_evaluate
+from serve.evaluate import EvalRequest, run_evaluate
 from serve.library import read_excerpts, run_index, run_runbook
 from tools.errors import OperatorError
 
@@ -83,8 +83,25 @@ def test_a_runbook_of_the_site_that_cannot_be_read_costs_a_note(data_dir, capsys
 
 
 def test_eval_for_people(capsys):
-    assert run_evaluate(["rules"], repeats=1, scenarios=["s-0114"], excerpts=None, as_json=False) == 0
+    assert run_evaluate(EvalRequest(scenarios=("s-0114",)), as_json=False) == 0
     assert "rules" in capsys.readouterr().out
+
+
+def test_scripted_models_beside_the_rules_fit_a_hundred_columns(capsys):
+    """Whatever a model says, no action does harm; four columns and the misses stay readable in a pipe."""
+    request = EvalRequest(scripted=("all",), scenarios=("s-0114", "s-0107"))
+    assert run_evaluate(request, as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["backend"] for row in document["backends"]] == [
+        "rules", "scripted:careful", "scripted:bad", "scripted:wrong", "scripted:obedient",
+    ]  # fmt: skip
+    assert all(row["harmful"]["count"] == 0 and row["infrastructure_errors"] == 0 for row in document["backends"])
+    assert run_evaluate(request, as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 100
+    assert any(line.split()[:1] == ["harmful"] for line in lines)
+    with pytest.raises(OperatorError, match="no scripted model 'clever'"):
+        run_evaluate(EvalRequest(scripted=("clever",)), as_json=False)
 
 
 def test_excerpts(tmp_path, capsys):
@@ -96,9 +113,9 @@ def test_excerpts(tmp_path, capsys):
         rows = csv.writer(stream)
         rows.writerow(["file", "accepted_faults", "harmful_actions", "format"])
         rows.writerow(["a.txt", "gpu_off_bus", "replace_part", "kernel_log"])
-    assert run_evaluate(["rules"], repeats=1, scenarios=[], excerpts=folder, as_json=True) == 0
+    assert run_evaluate(EvalRequest(excerpts=folder), as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["right"]["count"] == 1
-    assert run_evaluate(["rules"], repeats=1, scenarios=[], excerpts=folder, as_json=False) == 0
+    assert run_evaluate(EvalRequest(excerpts=folder), as_json=False) == 0
 
 
 def test_faults_mark_what_is_not_detected_yet(capsys):
