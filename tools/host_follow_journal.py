@@ -104,6 +104,16 @@ def _is_time(stamp: str) -> bool:
     return stamp.isdigit() and len(stamp) < 18
 
 
+def has_entries() -> bool:
+    """Say whether there is a journal with anything in it.
+
+    Raises:
+        UpstreamError: The program is not there, hangs or fails.
+    """
+    result = run_command([*_ASK, "-n", "1"], timeout_seconds=PROGRAM_SECONDS)
+    return bool(_split(expect_success(result)))
+
+
 def _split(result: CommandResult) -> list[dict[str, Any]]:
     """Split an answer into whole entries; one that was cut has no end and is asked for again."""
     found = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.errors import EvidenceNotFound, EvidenceUnreadable, OperatorError
 from tools.host_follow import Follower
 from tools.host_follow_file import FileFollower
-from tools.host_follow_journal import LABEL, JournalFollower
+from tools.host_follow_journal import LABEL, JournalFollower, has_entries
 from tools.host_follow_ring import RingFollower
 from tools.host_paths import HostPaths
 
@@ -31,6 +31,8 @@ def open_follower(source: str, *, node: str, paths: HostPaths, find_position: Ca
         OperatorError: It is not there, or there is no right to read it.
     """
     if source == JOURNAL:
+        if not JOURNAL_SOCKET.exists() and not has_entries():
+            raise EvidenceNotFound("No journal is kept on this machine.", fix="daytwo follow /dev/kmsg")
         return JournalFollower(node, find_position(LABEL))
     if source:
         return _open_path(Path(source), paths, find_position)
