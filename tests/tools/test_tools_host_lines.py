@@ -94,7 +94,25 @@ ras:not_responding|ec_node_failed 2014-03-02 07:11:09 c4-1c2s7n3 src:::c4-1c2s7 
 """.strip("\n").splitlines()
 
 
-@pytest.mark.parametrize("row", [*BUS, *MEMORY, *PROCESSORS], ids=lambda row: row[:70])
+BMC = """
+bmc:memory_ecc_uncorrected|An uncorrectable memory error has been detected on DIMM 7 at address 0x77.
+bmc:memory_ecc_limit|Correctable memory error rate exceeded for DIMM_B4.
+bmc:pcie_fatal|A bus fatal error was detected on a component at slot 6.
+bmc:cpu_error|CPU 2 has an internal error (IERR).
+bmc:psu_input_lost|Power supply 1 has lost input
+bmc:psu_failed|POST Error: 1709-Power Supply Failure
+bmc:fan_failed|ipmievd[661]: Fan sensor FAN_7 Lower Critical going low Asserted (Reading 0 < Threshold 600 RPM)
+bmc:psu_input_lost|ipmievd[661]: Power Supply sensor PS1 Status Power Supply AC lost Asserted
+bmc:memory_ecc_corrected|ipmievd[661]: Memory sensor - Correctable ECC
+nic:link_down|nhc[661]: ERROR: nhc: Health check failed: check_hw_ib: No IB port mlx5_4:1 is ACTIVE (LinkUp 400 Gb/sec).
+edac:corrected|CE memory scrubbing error on CPU_SrcID#1_MC#0_Chan#1_DIMM#0 (channel:1 slot:0 page:0x77a)
+pci:iommu_fault|IO_PAGE_FAULT device=c4:00.0 domain=0x0007 address=0x00000000ff77a000 flags=0x0070]
+oom:kill|VM: killing process trainer
+oom:alloc_failure|__alloc_pages: 3-order allocation failed (gfp=0x1f0/0)
+""".strip("\n").splitlines()
+
+
+@pytest.mark.parametrize("row", [*BUS, *MEMORY, *PROCESSORS, *BMC], ids=lambda row: row[:70])
 def test_one_line_of_each_family(row: str) -> None:
     code, _, line = row.partition("|")
     assert [event.code for event in events(line + "\n")] == [code]
@@ -102,6 +120,8 @@ def test_one_line_of_each_family(row: str) -> None:
 
 
 HARMLESS = (
+    "ipmievd[661]: Power Supply sensor PS1 Status Power Supply AC lost Deasserted",
+    "ipmievd[661]: System Boot Initiated sensor - Initiated by power up",
     "pcieport 0000:17:01.0: DPC: error containment capabilities: Int Msg #0, RPExt+ PoisonedTLP+ SwTrigger+",
     "pci 0000:17:01.0: BAR 13: no space for [io  size 0x1000]",
     "pci 0000:18:00.0: BAR 7: no space for [mem size 0x00800000 64bit pref]",

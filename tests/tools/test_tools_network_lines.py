@@ -23,6 +23,7 @@ mlx5:firmware|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: health_care:173:(pid 903)
 mlx5:firmware|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: mlx5_handle_bad_state:118:(pid 903): Expected to see disabled NIC but it is has invalid value 1
 mlx5:firmware|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: mlx5_cmd_out_err:812:(pid 66): SET_HCA_CAP(0x109) op_mod(0x0) failed, status internal error(0x1), syndrome (0x11a4c0), err(-5)
 nic:driver|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: mlx5_cmd_out_err:812:(pid 66): MODIFY_RQ(0x909) op_mod(0x0) failed, status bad parameter(0x3), syndrome (0x11a4c0), err(-22)
+mlx5:health|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: health poll failed
 mlx5:command_timeout|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: wait_func_handle_exec_timeout:1099:(pid 66): cmd[1]: QUERY_HCA_CAP(0x100) No done completion
 mlx5:temperature|nic:0000:5e:00.1|mlx5_core 0000:5e:00.1: Port module event[error]: module 1, Cable error, Power budget exceeded
 nic:link_down|nic:0000:5e:00.0|mlx5_core 0000:5e:00.0: modify lag map port 1:1 port 2:1

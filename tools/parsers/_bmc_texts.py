@@ -1,12 +1,20 @@
 """What management controllers write in whole sentences: their logs pasted, or sent on to syslog.
 
 Known: Dell iDRAC 7 to 9 (lifecycle log, `racadm getsel`, Server Administrator), HPE iLO 4 to 6 (integrated management
-log), Lenovo IMM2 and XCC. Tables of `ipmitool` and FreeIPMI have a parser of their own.
+log), Lenovo IMM2 and XCC; `ipmievd` and `ipmiseld` in syslog. Tables of `ipmitool` and FreeIPMI have another parser.
 """
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Pattern, on_node
+from tools.parsers._ipmi_rules import classify
+from tools.parsers._patterns import Fields, Pattern, on_node
+
+
+def _refine_daemon(fields: Fields) -> Fields | None:
+    # What a daemon copies from the event log: sensor and event in one sentence, read by the same rules as the log.
+    rule = None if "deassert" in fields["text"].lower() else classify(fields["text"], fields["text"])
+    return {**fields, "code": rule.code} if rule is not None else None
+
 
 _ROWS = (
     (
@@ -72,6 +80,13 @@ _ROWS = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = tuple(
-    Pattern(code, literals, rf"(?P<reason>{words})", on_node) for code, literals, words in _ROWS
+PATTERNS: tuple[Pattern, ...] = (
+    *(Pattern(code, literals, rf"(?P<reason>{words})", on_node) for code, literals, words in _ROWS),
+    Pattern(
+        "",
+        ("ipmievd", "ipmiseld", "ipmi-seld"),
+        r"ipmi(?:evd|seld|-seld)\S*: (?P<text>.*)",
+        on_node,
+        refine=_refine_daemon,
+    ),
 )

@@ -224,6 +224,12 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "nic:link_down",
+        ("check_hw_ib", "check_hw_eth"),
+        r"(?P<reason>check_hw_(?:ib|eth): .*\b(?:No|not|down|DOWN|missing)\b.*?(?:port (?P<device>[\w.]+):\d+.*|$))",
+        on_nic,
+    ),
+    Pattern(
+        "nic:link_down",
         ("SM port is down",),
         r"(?P<reason>SM port is down)",
         on_nic,

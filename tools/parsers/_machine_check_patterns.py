@@ -53,6 +53,13 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
+        ("CE memory ", "UE memory "),
+        r"(?<!\S)(?P<kind>CE|UE) memory (?P<what>\w+) error on (?P<dimm>\S+)",
+        on_node,
+        refine=_refine_edac,
+    ),
+    Pattern(
+        "",
         ("mc_event:",),
         r"mc_event: (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
         on_node,

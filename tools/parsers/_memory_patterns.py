@@ -103,9 +103,15 @@ _OOM: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("oom_reaper: reaped", "no killable process", "Out of memory and no", "cgroup out of memory: killed"),
         (
-            r"oom_reaper: reaped process (?P<pid>\d+) \((?P<process>[^)]*)\)"
+            "oom_reaper: reaped",
+            "VM: killing process",
+            "no killable process",
+            "Out of memory and no",
+            "cgroup out of memory: killed",
+        ),
+        (
+            r"oom_reaper: reaped process (?P<pid>\d+) \((?P<process>[^)]*)\)|^VM: killing process (?P<process2>\S+)"
             r"|(?P<reason>(?:Out of memory and|out of memory,?) no killable process.*"
             r"|Memory cgroup out of memory: killed \d+ tasks?.*)"
         ),
@@ -114,10 +120,16 @@ _OOM: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:alloc_failure",
-        ("vmalloc", "page allocation stalls", "Unable to allocate memory on node"),
+        (
+            "vmalloc",
+            "page allocation stalls",
+            "Unable to allocate memory on node",
+            "-order allocation failed",
+            "Mem-Info:",
+        ),
         (
             r"(?P<reason>vmalloc: allocation failure.*|.*vmalloc error: size \d+.*|.*page allocation stalls for \d+ms.*"
-            r"|SLUB: Unable to allocate memory on node.*)"
+            r"|SLUB: Unable to allocate memory on node.*|__alloc_pages: \d+-order allocation failed.*|^Mem-Info:.*)"
         ),
         on_node,
         joins=20,

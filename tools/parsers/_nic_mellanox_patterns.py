@@ -90,10 +90,13 @@ PATTERNS: tuple[Pattern, ...] = (
             "Health issue observed",
             "bad health state",
             "error_sw_reset",
+            "health poll failed",
+            "nrecoverable hardware error",
         ),
         (
             rf"{MLX5}.*?(?P<reason>health compromised.*|health recovery (?:failed|flow aborted).*"
-            rf"|Health issue observed.*|bad health state.*|mlx5_error_sw_reset.*|health recovery "
+            rf"|Health issue observed.*|health poll failed.*|[Uu]nrecoverable hardware error.*"
+            rf"|bad health state.*|mlx5_error_sw_reset.*|health recovery "
             rf"flow.*)"
         ),
         on_nic,

@@ -278,7 +278,7 @@ _PCI = (
         "pci:iommu_fault",
         ("fault addr", "Invalidation Time"),
         (
-            rf"DMAR: (?:.*?(?:device|Device) \[?(?P<pci>{BDF})\]? .*?(?P<reason>fault addr .*)"
+            rf"DMAR: (?:.*?(?:device|Device) \[?(?P<pci>{BDF}|0x\w+:0x\w+\.\d)\]? .*?(?P<reason>fault addr .*)"
             r"|(?P<reason2>.*Invalidation Time-?out.*))"
         ),
         on_node,
@@ -288,7 +288,8 @@ _PCI = (
         "pci:iommu_fault",
         ("IO_PAGE_FAULT", "INVALID_DEVICE_REQUEST", "_INV_TIMEOUT", "Completion-Wait"),
         (
-            rf"(?:{_DRIVER})?AMD-Vi: (?P<reason>Event logged \[(?:IO_PAGE_FAULT|INVALID_DEVICE_REQUEST|\w+_INV_TIMEOUT)"
+            rf"(?:(?:{_DRIVER})?AMD-Vi: |^(?=[A-Z_]+ device=))(?P<reason>(?:Event logged \[)?(?:IO_PAGE_FAULT"
+            rf"|INVALID_DEVICE_REQUEST|\w+_INV_TIMEOUT)"
             rf"(?:[ \w]*device=(?P<source>{BDF}))?.*|Completion-Wait loop timed out)"
         ),
         on_node,
