@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tools.document import TextDocument
 from tools.errors import UpstreamError
@@ -35,7 +36,11 @@ def read_guest_facts(*, node: str, paths: HostPaths) -> Facts:
     """
     if not paths.is_live:
         return Facts()
-    return merge_facts(_ask(node, argv) for argv in COMMANDS if shutil.which(argv[0]) is not None)
+    wanted = [argv for argv in COMMANDS if shutil.which(argv[0]) is not None]
+    if not wanted:
+        return Facts()
+    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
+        return merge_facts(pool.map(lambda argv: _ask(node, argv), wanted))
 
 
 def _ask(node: str, argv: Sequence[str]) -> Facts:

@@ -446,6 +446,18 @@ def test_disks_are_asked_for_their_health(tree, tmp_path, monkeypatch):
     assert "Permission denied" in row.reason
 
 
+def test_many_slow_disks_are_asked_side_by_side(tree, tmp_path, monkeypatch):
+    for number in range(12):
+        (tree.root / f"sys/block/nvme{number}n1/device").mkdir(parents=True)
+    program(tmp_path, "smartctl", "sleep 0.5; echo 'SMART overall-health self-assessment test result: PASSED'")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    started = time.monotonic()
+    facts = read_smart_facts(node="n-1", paths=tree.paths)
+    assert time.monotonic() - started < 4  # one after the other would be six seconds
+    assert len(facts.entities) == 12
+    assert [entity.name for entity in facts.entities] == sorted(entity.name for entity in facts.entities)
+
+
 # ---- the whole ----
 
 
