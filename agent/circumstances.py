@@ -113,6 +113,10 @@ def _is_removable(suspicion: Suspicion) -> bool:
     return named or any(e.fields.get("removable") == "yes" for e in suspicion.events)
 
 
+def _is_mended(suspicion: Suspicion) -> bool:
+    return bool(suspicion.events) and all(e.code == "fs:repaired" or "mended" in e.fields for e in suspicion.events)
+
+
 def _holds_system(suspicion: Suspicion, scene: Scene) -> bool:
     return any(e.code == "mount:system" and same_disk(e.entity, suspicion.entity) for e in scene.events)
 
@@ -182,6 +186,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("disk_media_error", "removable", lambda s, _: _is_removable(s)),
     ("disk_media_error", "array_member", _is_array_member),
     ("disk_media_error", "system_drive", _holds_system),
+    ("disk_media_error", "mended", lambda s, _: _is_mended(s)),
     ("disk_lost", "removable", lambda s, _: _is_removable(s)),
     ("disk_link_error", "removable", lambda s, _: _is_removable(s)),
     ("filesystem_fault", "removable", lambda s, _: _is_removable(s)),

@@ -17,6 +17,8 @@ USB_SECONDS = 120.0
 """So near its drive's errors a USB device's reset or departure is theirs: SCSI waits 30 s a try, thrice (a guess)."""
 RETURN_SECONDS = 3.0
 """A bridge that fell off the bus is found again within a second or two (seen in public logs)."""
+MENDABLE = ("parent transid verify failed", "csum failed", "checksum verify failed", "checksum error", "bad tree block")
+"""How Btrfs tells of a bad copy; where it has another one, `read error corrected` or `fixed up error` follows."""
 _ON_USB = ("block:", "scsi:", "fs:", "disk:")
 # fmt: off
 SHARED_MODULES = frozenset({
@@ -25,12 +27,13 @@ SHARED_MODULES = frozenset({
 })
 # fmt: on
 """Kernel modules of shared file systems and of what carries them."""
+WORSE = frozenset({"fs:readonly", "fs:shutdown"})
 SHARED_CODES = ("nfs:", "lustre:", "shared_fs:")
 
 
 def mark_storage(events: Sequence[Event]) -> list[Event]:
-    """Mark members thrown out for their medium, what hangs on USB, and tasks that wait for a file server."""
-    return mark_waiting(mark_removable(mark_kicked(events)))
+    """Mark members thrown out for their medium, mended blocks, what hangs on USB, tasks that wait for a file server."""
+    return mark_waiting(mark_removable(mark_mended(mark_kicked(events))))
 
 
 def mark_kicked(events: Sequence[Event]) -> list[Event]:
@@ -42,6 +45,25 @@ def mark_kicked(events: Sequence[Event]) -> list[Event]:
         else event
         for event in events
     ]
+
+
+def mark_mended(events: Sequence[Event]) -> list[Event]:
+    """Mark the bad copies of blocks on file systems that mended all of them from a good one."""
+    mended = {_file_system(event) for event in events if event.code == "fs:repaired" and event.fields.get("device")}
+    mended -= {_file_system(event) for event in events if event.code in WORSE or _is_beyond(event)}
+    return [
+        _mark(event, mended="yes") if event.code == "fs:error" and _file_system(event) in mended else event
+        for event in events
+    ]
+
+
+def _file_system(event: Event) -> tuple[str, str]:
+    return event.node, event.fields.get("device", "")
+
+
+def _is_beyond(event: Event) -> bool:
+    reason = event.fields.get("reason", "")
+    return event.code == "fs:error" and not any(sign in reason for sign in MENDABLE)
 
 
 def mark_removable(events: Sequence[Event]) -> list[Event]:

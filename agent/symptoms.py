@@ -108,6 +108,7 @@ COMPANY: Mapping[str, str] = {
     "devices": "gpu:init_failed_on_many",
     "drives_lost": "storage:drives_lost",
     "kicked": "md:kicked",
+    "mended": "fs:repaired",
     "waits_for_storage": "task:waits_for_storage",
     "fan_only": "gpu:fan_unreadable",
 }

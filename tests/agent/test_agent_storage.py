@@ -23,6 +23,8 @@ EXT4 = (
     "[911.2] EXT4-fs error (device sdu1): ext4_lookup:1841: inode #2: comm worker: iget: bad extended attribute block\n"
 )
 NVME = "[900.1] nvme nvme3: I/O 44 QID 9 timeout, aborting\n[900.2] nvme nvme3: Abort status: 0x0\n"
+TRANSID = "[900.1] BTRFS error (device dm-7): parent transid verify failed on 88410 wanted 44 found 22\n"
+MENDED = "[900.2] BTRFS info (device dm-7): read error corrected: ino 0 off 88410 (dev /dev/mapper/vg-b sector 8841)\n"
 PATHS = "Mar  4 10:11:12 n1 multipathd[881]: mpathk: sdt - tur checker reports path is down\n"
 STALL = "[900.1] nfs: server nas-7 not responding, still trying\n"
 
@@ -52,6 +54,10 @@ CASES = [
      "inspect_hardware"),
     (PATHS + "Mar  4 10:11:13 n1 multipathd[881]: mpathk: remaining active paths: 0\n", "storage_path_fault", "critical", "drain_node"),
     (PATHS + "Mar  4 10:12:13 n1 multipathd[881]: mpathk: sdt - tur checker reports path is up\n", "benign", "ok", "none"),
+    (TRANSID, "filesystem_fault", "critical", "drain_node"),
+    (TRANSID + MENDED, "disk_media_error", "warning", "run_diagnostics"),
+    (TRANSID + MENDED.replace("dm-7", "dm-8"), "filesystem_fault", "critical", "drain_node"),
+    (TRANSID + MENDED + "[901.0] BTRFS info (device dm-7): forced readonly\n", "filesystem_fault", "critical", "drain_node"),
     (STALL, "shared_fs_stall", "critical", "watch"),
     (STALL + "[930.1] nfs: server nas-7 OK\n", "benign", "ok", "none"),
     ("[900.1] libceph: osd14 down\n[960.1] libceph: osd14 up\n", "benign", "ok", "none"),

@@ -31,6 +31,16 @@ disk:no_answer|disk:sdu|smartd[881]: Device: /dev/sdu [SAT], failed to read SMAR
 disk:pending_sectors|disk:megaraid_disk_11|smartd[881]: Device: /dev/bus/0 [megaraid_disk_11] [SAT], 24 Currently unreadable (pending) sectors
 disk:pending_sectors|disk:sdu|Device: /dev/sdu [SAT], 24 Offline uncorrectable sectors
 disk:self_test_failed|disk:sdu|smartd[881]: Device: /dev/sdu [SAT], Self-Test Log error count increased from 0 to 1
+scsi:offline|disk:sdu|scsi 9:0:0:0: [sdu] Result: hostbyte=DID_NO_CONNECT driverbyte=DRIVER_OK
+scsi:offline|disk:sdu|sd 9:0:0:0: [sdu] tag#7 FAILED Result: hostbyte=0x01 driverbyte=0x00 cmd_age=3s
+scsi:timeout|disk:sdu|sd 9:0:0:0: [sdu] tag#7 FAILED Result: hostbyte=0x03 driverbyte=0x00 cmd_age=31s
+scsi:timeout||sd 9:2:0:0: [sdu] megasas: RESET cmd=2a retries=0
+scsi:timeout||megaraid_sas 0000:5e:00.0: [ 5]waiting for 9 commands to complete for scsi9
+scsi:transport_error|disk:sdu|sd 9:0:0:0: [sdu] tag#7 FAILED Result: hostbyte=0x07 driverbyte=0x00 cmd_age=3s
+scsi:transport_error|disk:mmcblk7|mmcblk7: error -84 transferring data, sector 8841, nr 8, card status 0x900
+mmc:error|disk:mmcblk7|mmcblk7: error -110 transferring data, sector 8841, nr 8, card status 0x900
+md:degraded||MR_MONITOR[881]: <MRMON114> Controller ID:  0   State change on PD:   PD  -:-:3  Previous = Online  Current = Failed
+smart:failing||MR_MONITOR[881]: <MRMON096> Controller ID:  0   Predictive failure: PD  -:-:3
 fs:error||BTRFS critical (device sds): corrupt leaf: root=5 block=8841 slot=3, bad key order
 fs:error||EXT4-fs warning (device sds): __ext4_read_dirblock:905: error -5 reading directory block (ino 8841, block 0)
 fs:error||F2FS-fs (sds): Inconsistent segment (8841) type [1, 0] in SSA and SIT
@@ -173,6 +183,7 @@ def test_a_disk_behind_a_usb_host_is_removable_by_its_address() -> None:
 def test_fields_of_a_line_are_no_marks_of_an_episode() -> None:
     # A field of the name of a mark would make another event of it: 'drives_lost', 'kicked', 'over', …
     marks = {"over", "flaps", "devices", "drives_lost", "kicked", "waits_for_storage"}
-    for row in LINES:
-        for event in events(row.split("|", 2)[2] + "\n"):
-            assert not marks & set(event.fields), row
+    seen = [(row, event) for row in LINES for event in events(row.split("|", 2)[2] + "\n")]
+    assert seen
+    for row, event in seen:
+        assert not marks & set(event.fields), row

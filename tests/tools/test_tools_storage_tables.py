@@ -57,6 +57,41 @@ Error summary:    csum=3
   Uncorrectable:  {lost}
   Unverified:     0
 """
+CHECK = """\
+Opening filesystem to check...
+Checking filesystem on /dev/sdt1
+[1/7] checking root items
+[2/7] checking extents
+{lines}
+found 8841 bytes used, {end}
+total csum bytes: 0
+"""
+ZEVENTS = """\
+TIME                           CLASS
+Mar  2 2025 02:35:10.217322312 sysevent.fs.zfs.history_event
+Mar  2 2025 02:35:11.217322312 ereport.fs.zfs.{event}
+"""
+ZEVENT = """\
+TIME                           CLASS
+Mar  2 2025 02:35:11.217322312 {family}.fs.zfs.{event}
+        class = "{family}.fs.zfs.{event}"
+        ena = 0x8841
+        pool = "stage"
+        vdev_state = "{state}" (0x5)
+        vdev_path = "/dev/sdt1"
+Mar  2 2025 02:35:12.217322312 sysevent.fs.zfs.config_sync
+        class = "sysevent.fs.zfs.config_sync"
+        pool = "stage"
+"""
+CARD_LOG = """\
+seqNum: 0x00008841
+Time: Sun Mar  2 02:35:10 2025
+
+Code: 0x00000072
+Class: 1
+Locale: 0x02
+Event Description: {text}
+"""
 MAPS = """\
 mpathk (36001405aa) dm-7 ACME,LUN7
 size=2.0T features='1 queue_if_no_path' hwhandler='1 alua' wp=rw
@@ -115,6 +150,33 @@ FORMS = [
     (btrfs_stats, STATS.format(write=4, corrupt=9), [("block:io_error", "sdt"), ("fs:old_errors", "sdt")]),
     (btrfs_stats, SCRUB.format(corrected=0, lost=3), [("fs:error", "")]),
     (btrfs_stats, SCRUB.format(corrected=3, lost=0), [("fs:repaired", "")]),
+    (btrfs_stats, CHECK.format(lines="[3/7] checking free space tree", end="no error found"), []),
+    (
+        btrfs_stats,
+        CHECK.format(
+            lines="parent transid verify failed on 88410 wanted 44 found 22\nIgnoring transid failure",
+            end="error(s) found",
+        ),
+        [("fs:error", ""), ("fs:error", "")],
+    ),
+    (zpool, ZEVENTS.format(event="io"), [("block:io_error", "")]),
+    (zpool, ZEVENTS.format(event="config.sync"), []),
+    (zpool, ZEVENT.format(family="ereport", event="io", state="ONLINE"), [("block:io_error", "sdt1")]),
+    (zpool, ZEVENT.format(family="resource", event="statechange", state="ONLINE"), []),
+    (zpool, ZEVENT.format(family="resource", event="statechange", state="FAULTED"), [("md:degraded", "sdt1")]),
+    (
+        raid_cards,
+        CARD_LOG.format(text="Unrecoverable medium error during recovery on PD 0b(e0x20/s3) at 8841"),
+        [("block:medium_error", "32:3")],
+    ),
+    (
+        raid_cards,
+        CARD_LOG.format(text="State change on PD 0b(e0x20/s3) from ONLINE(18) to FAILED(11)"),
+        [("md:degraded", "32:3")],
+    ),
+    (raid_cards, CARD_LOG.format(text="State change on VD 00/9 from OPTIMAL(3) to OFFLINE(0)"), [("md:failed", "")]),
+    (raid_cards, CARD_LOG.format(text="Battery has failed and cannot support data retention"), []),
+    (raid_cards, CARD_LOG.format(text="Patrol Read complete"), []),
     (multipath, MAPS.format(one="active ready"), [("multipath:paths_left", ""), ("multipath:paths_left", "")]),
     (multipath, MAPS.format(one="failed faulty"), [("multipath:path_failed", ""), ("multipath:paths_left", "")]),
     (raid_cards, STORCLI.format(volume="Optl", drive="Onln"), []),

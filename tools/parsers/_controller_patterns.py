@@ -6,6 +6,7 @@ qla2xxx, lpfc, libiscsi and open-iscsi, nvme-tcp, nvme-rdma, drbd 8 and 9.
 
 from __future__ import annotations
 
+from tools.parsers._card_events import classify_card_event
 from tools.parsers._patterns import BDF, Fields, Pattern, on_disk, on_node
 
 _ADAPTER = (
@@ -16,14 +17,8 @@ _ADAPTER = (
 
 def _refine_aen(fields: Fields) -> Fields | None:
     # The adapter's own event: '4711 (640000000s/0x0002/FATAL) - Unrecoverable medium error … on PD 04(e0x20/s4)'.
-    text = fields.get("reason", "").lower()
-    if "medium error" in text or "unrecoverable" in text:
-        return {**fields, "code": "block:medium_error"}
-    if "predictive failure" in text:
-        return {**fields, "code": "smart:failing"}
-    if "degraded" in text or "offline" in text or "failed" in text:
-        return {**fields, "code": "md:degraded"}
-    return None
+    code = classify_card_event(fields.get("reason", ""))
+    return {**fields, "code": code} if code else None
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -79,6 +74,23 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         refine=_refine_aen,
+    ),
+    Pattern(
+        "",
+        ("<MRMON",),
+        r"<MRMON\d+> (?:Controller ID: +\d+ +)?(?P<reason>.*)",
+        on_node,
+        refine=_refine_aen,
+    ),
+    Pattern(
+        "scsi:timeout",
+        ("commands to complete", "megasas: RESET", "megasas: TARGET RESET", "cmd timeout"),
+        (
+            r"\b(?:megasas|megaraid_sas)\b.*?(?P<reason>waiting for [1-9]\d* commands to complete.*"
+            r"|(?:TARGET )?RESET (?:-?\w+ )?cmd=.*|cmd timeout.*)"
+        ),
+        on_node,
+        joins=3,
     ),
     Pattern(
         "md:degraded",

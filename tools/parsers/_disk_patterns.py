@@ -99,7 +99,8 @@ _BLOCK = (
         "scsi:sense_medium",
         ("Sense Key : ", "Sense Key: ", "sense key"),
         (
-            r"(?:\bsd [\d:]+: \[(?P<device>sd\w+)\].*?|^\s*)Sense Key ?: (?P<key>Medium Error|Hardware Error|0x[34]\b)"
+            r"(?:\b(?:sd|scsi) [\d:]+: \[(?P<device>sd\w+)\].*?|^\s*)Sense Key ?: (?P<key>Medium Error"
+            r"|Hardware Error|0x[34]\b)"
             r"|\b(?P<device2>sd[a-z]+): Current:?(?: \[\w+\])*:? sense key:? (?P<key2>Medium Error|Hardware Error)"
         ),
         on_disk,
@@ -109,7 +110,8 @@ _BLOCK = (
     Pattern(
         "scsi:sense_medium",
         ("Add. Sense: ", "ASC=", "Additional sense"),
-        r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense: |Additional sense: |(?=ASC=))(?!Failure pred|Logical "
+        r"\b(?:sd|scsi) [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense: |Additional sense: "
+        r"|(?=ASC=))(?!Failure pred|Logical "
         r"unit not)(?P<sense>.*)",
         on_disk,
         joins=3,
@@ -117,18 +119,20 @@ _BLOCK = (
     ),
     Pattern(
         "scsi:offline",
-        ("DID_NO_CONNECT", "DID_BAD_TARGET", "Synchronize Cache("),
+        ("DID_NO_CONNECT", "DID_BAD_TARGET", "Synchronize Cache(", "hostbyte=0x0"),
         (
-            r"\bsd [\d:]+: \[(?P<device>sd\w+)\].*?(?:hostbyte=(?P<reason>DID_NO_CONNECT|DID_BAD_TARGET)"
+            r"\b(?:sd|scsi) [\d:]+: \[(?P<device>sd\w+)\].*?(?:hostbyte=(?P<reason>DID_NO_CONNECT"
+            r"|DID_BAD_TARGET|0x0[14]\b)"
             r"|(?P<reason2>Synchronize Cache\(\d+\) failed: Result: hostbyte=DID_ERROR))"
         ),
         on_disk,
     ),
     Pattern(
         "scsi:timeout",
-        ("DID_TIME_OUT", "timing out command", "task abort", "abort!"),
+        ("DID_TIME_OUT", "timing out command", "task abort", "abort!", "hostbyte=0x03"),
         (
-            r"\bsd (?P<address>[\d:]+):(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|timing out command, "
+            r"\bsd (?P<address>[\d:]+):(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|hostbyte=0x03"
+            r"|timing out command, "
             r"waited \S+|task abort: FAILED|attempting task abort)"
         ),
         on_disk,
@@ -136,15 +140,24 @@ _BLOCK = (
     Pattern(
         "storage:path_error",
         ("DID_TRANSPORT_",),
-        r"\bsd (?P<address>[\d:]+): \[(?P<via>sd\w+)\].*?hostbyte=(?P<reason>DID_TRANSPORT_\w+)",
+        r"\b(?:sd|scsi) (?P<address>[\d:]+): \[(?P<via>sd\w+)\].*?hostbyte=(?P<reason>DID_TRANSPORT_\w+)",
         on_node,
         joins=20,
     ),
     Pattern(
         "scsi:transport_error",
-        ("DID_ERROR", "DID_SOFT_ERROR", "DID_PARITY", "Unaligned partial completion", "iuCRC", "arity error"),
         (
-            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>hostbyte=DID_(?:ERROR|SOFT_ERROR|PARITY)"
+            "DID_ERROR",
+            "DID_SOFT_ERROR",
+            "DID_PARITY",
+            "Unaligned partial completion",
+            "iuCRC",
+            "arity error",
+            "hostbyte=0x0",
+        ),
+        (
+            r"\b(?:sd|scsi) (?P<address>[\d:]+):"
+            r" \[(?P<device>sd\w+)\].*?(?P<reason>hostbyte=(?:DID_(?:ERROR|SOFT_ERROR|PARITY)|0x0[67b]\b)"
             r"|Unaligned partial completion.*|Add\. Sense: .*(?:iuCRC|[Pp]arity) error.*)"
         ),
         on_disk,
@@ -170,7 +183,8 @@ _MORE = (
         "scsi:not_ready",
         ("Sense Key : Not Ready", "Logical unit not ready"),
         (
-            r"\bsd (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>Sense Key ?: Not Ready|Logical unit not "
+            r"\b(?:sd|scsi) (?P<address>[\d:]+): \[(?P<device>sd\w+)\].*?(?P<reason>Sense Key ?: Not Ready"
+            r"|Logical unit not "
             r"ready, "
             r"(?:hard reset|cause not|initializing|manual).*)"
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
+from tools.parsers._zfs_events import name_zfs_event
 from tools.types import Entity
 
 _COUNTERS = re.compile(r"bdev (?P<vdev>\S+) errs: wr (\d+), rd (\d+), flush (\d+), corrupt (\d+), gen (\d+)")
@@ -50,20 +51,6 @@ def _on_member(node: str, fields: Fields) -> Entity:
 
 _ZIO_GONE = frozenset({"6", "19"})
 """ENXIO and ENODEV: no such device."""
-_ZED_CODES = {
-    "io": "block:io_error",
-    "probe_failure": "block:io_error",
-    "delay": "scsi:timeout",
-    "deadman": "scsi:timeout",
-    "io_failure": "fs:shutdown",
-    "checksum": "fs:error",
-    "data": "fs:error",
-    "log_replay": "fs:error",
-    "authentication": "fs:error",
-    "statechange": "md:degraded",
-}
-"""Classes of ZFS events; `vdev.*` are md:degraded too, all others (scrub_finish, history_event, …) are no trouble."""
-_BAD_STATES = frozenset({"FAULTED", "DEGRADED", "UNAVAIL", "REMOVED", "OFFLINE"})
 _PAIR = re.compile(r"\b(?P<key>vdev_path|vdev_state|vdev|pool)='?(?P<value>[^'\s]+)")
 
 
@@ -76,8 +63,8 @@ def _refine_zio(fields: Fields) -> Fields | None:
 def _refine_zed(fields: Fields) -> Fields | None:
     told = {match["key"]: match["value"] for match in _PAIR.finditer(fields["rest"])}
     event = fields["reason"]
-    code = "md:degraded" if event.startswith("vdev.") else _ZED_CODES.get(event, "")
-    if not code or (event == "statechange" and told.get("vdev_state") not in _BAD_STATES):
+    code = name_zfs_event(event, told.get("vdev_state", ""))
+    if not code:
         return None
     vdev = told.get("vdev_path") or told.get("vdev", "")
     disk = "" if code.startswith("fs:") else _PART.sub("", vdev.rpartition("/")[2])

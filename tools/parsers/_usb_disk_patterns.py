@@ -5,7 +5,14 @@ Known: usb-storage, uas and hub of Linux 3.10 to 6.14; mmc core and block; nbd; 
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Pattern, on_disk, on_node
+from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
+
+
+def _refine_card(fields: Fields) -> Fields | None:
+    # -84 is EILSEQ: a wrong CRC on the wires; the others are cards that do not answer.
+    garbled = fields["reason"].startswith("error -84")
+    return {**fields, "code": "scsi:transport_error" if garbled else "mmc:error"}
+
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -49,7 +56,7 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
-        "mmc:error",
+        "",
         (
             ": error -",
             "Timeout waiting for hardware",
@@ -67,6 +74,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|unable to (?:read|set).*|cache flush error -\d+|.*I/O error)"
         ),
         on_disk,
+        refine=_refine_card,
         constants={"removable": "yes"},
         joins=10,
     ),

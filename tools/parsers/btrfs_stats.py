@@ -1,4 +1,4 @@
-"""Reads `btrfs device stats` and `btrfs scrub status` of btrfs-progs 3.12 to 6.x."""
+"""Reads `btrfs device stats`, `btrfs scrub status` and `btrfs check` of btrfs-progs 3.12 to 6.x."""
 
 from __future__ import annotations
 
@@ -27,12 +27,27 @@ _SCRUB = Lazy(
     r"Total to scrub:|Bytes scrubbed:|Rate:)|^\s+scrub started at"
 )
 
+_CHECK = Lazy(
+    r"^(?:Opening filesystem to check|Checking filesystem on |\[\d/\d\] checking |Ignoring transid failure|"
+    r"found \d+ bytes used|total (?:csum|tree|fs tree|extent tree) bytes|btree space waste|file data blocks|"
+    r"cache and super generation don't match)"
+)
+_DAMAGE = Lazy(
+    r"^(?:(?P<copy>parent transid verify failed on|checksum verify failed on|bad tree block)\b.*|"
+    r"ERROR: (?:child eb corrupted|errors found in|cannot open file system|failed to (?:read|repair)|tree block).*|"
+    r"found \d+ bytes used, error\(s\) found|root \d+ (?:missing its root|inode \d+ errors).*|"
+    r"Couldn't (?:read|open|setup) .*|extent item \d+ has multiple .*|ref mismatch on .*|backpointer mismatch on .*)$"
+)
+
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a counter of a device, or the head of a scrub with its summary."""
     kept = clip_sample(sample)
     if any(_STAT.match(text) for text in kept):
         return 0.97
+    check = sum(bool(_CHECK.match(text)) for text in kept)
+    if check and (check > 1 or any(_DAMAGE.match(text) for text in kept)):
+        return 0.95
     scrub = sum(bool(_SCRUB.match(text)) for text in kept)
     return 0.95 if scrub and any(_SUMMARY.match(text) or _REPAIR.search(text) for text in kept) else 0.0
 
@@ -64,4 +79,10 @@ def parse(document: Document) -> Parsed:
             return True
         return bool(_SUMMARY.match(line.text) or _SCRUB.match(line.text))
 
-    return sheet.read(read_counter, read_scrub)
+    def read_check(line: Line) -> bool:
+        match = _DAMAGE.match(line.text)
+        if match is not None:
+            sheet.add(line, sheet.make_node(), "fs:error", {"reason": line.text.strip(), "type": "BTRFS"})
+        return match is not None or bool(_CHECK.match(line.text))
+
+    return sheet.read(read_counter, read_scrub, read_check)

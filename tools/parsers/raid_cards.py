@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tools.parsers._card_events import classify_card_event
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample
 from tools.parsers._sheet import Sheet
@@ -51,6 +52,9 @@ _HEAD = Lazy(
     r"Physical Device information|List of (?:Physical|Virtual) Disks|Exit Code|Number of Virtual (?:Drives|Disks)|"
     r"EID:Slt|EID:Slot|DG/VD|DG Arr)"
 )
+# MegaCli -AdpEventLog, storcli show events, and the firmware's own log (-FwTermLog)
+_EVENT = Lazy(r"^(?:Event Description: |.*\bEVT#\w+-\S+ \S+ +\d+=)(?P<text>\S.*)$")
+_DRIVE_OF_EVENT = Lazy(r"\bPD (?P<name>\w+)(?:\(e0x(?P<enclosure>[\da-fA-F]+)/s(?P<slot>\d+)\))?")
 _FIELD = Lazy(r"^\s*[A-Za-z][\w .,/()#&%-]{1,60}\s*[:=]\s?.*$|^[=\-+| ]{4,}$|^\s*\w+=\S.*$")
 _LOST = Lazy(
     r"fail|offline|offln|missing|msng|removed|bad\b|interim recovery|degraded|dgrd|pdgd|ofln|critical|ubad|suboptimal"
@@ -68,7 +72,7 @@ _GOOD = Lazy(r"non-?critical|unconfigured\(good\)")
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a table's row, or the names and states of one of these tools."""
     kept = clip_sample(sample)
-    if any(row.match(text) for text in kept for row in (_VOLUME, _DRIVE, _TOPOLOGY, _SSACLI)):
+    if any(row.match(text) for text in kept for row in (_VOLUME, _DRIVE, _TOPOLOGY, _SSACLI, _EVENT)):
         return 0.95
     names, counts = (sum(bool(row.match(text)) for text in kept) for row in (_NAME, _COUNT))
     states = sum(bool(_STATE.match(text)) for text in kept)
@@ -80,7 +84,15 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Make an event of each volume and drive that is not as it should be."""
     cards = _Cards(document)
-    return cards.sheet.read(cards.read_row, cards.read_field)
+    return cards.sheet.read(cards.read_event, cards.read_row, cards.read_field)
+
+
+def _name_drive(text: str) -> str:
+    """Name the drive of an event as the tables of storcli do, by enclosure and slot: 'PD 0b(e0x20/s3)' is 32:3."""
+    match = _DRIVE_OF_EVENT.search(text)
+    if match is None:
+        return ""
+    return f"{int(match['enclosure'], 16)}:{match['slot']}" if match["slot"] else match["name"]
 
 
 class _Cards:
@@ -89,6 +101,13 @@ class _Cards:
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
         self.name = ""
+
+    def read_event(self, line: Line) -> bool:
+        match = _EVENT.match(line.text)
+        code = classify_card_event(match["text"]) if match is not None else ""
+        if match is not None and code:
+            self._add(line, _name_drive(match["text"]), code, match["text"])
+        return match is not None
 
     def read_row(self, line: Line) -> bool:
         match = _VOLUME.match(line.text) or _DRIVE.match(line.text) or _TOPOLOGY.match(line.text)

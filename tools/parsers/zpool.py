@@ -1,4 +1,4 @@
-"""Reads `zpool status` (with -v, -x, -L, -P, -c) and `zpool list` of ZFS on Linux 0.6 to OpenZFS 2.3."""
+"""Reads `zpool status` (-v, -x, -L, -P, -c), `zpool list` and `zpool events` (-v) of ZFS on Linux and OpenZFS 2.3."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, parse_number
 from tools.parsers._sheet import Sheet
+from tools.parsers._zfs_events import name_zfs_event
 from tools.types import Document, Domain, Entity, Line, Parsed
 
 FORM = "zpool"
@@ -22,6 +23,12 @@ _ROW = Lazy(
     r"(?P<cksum>\d[\d.]*[KMGTP]?)(?:\s+\d[\d.]*)?)?(?:\s+(?P<note>\S.*))?$"
 )
 _LIST = Lazy(rf"^(?P<pool>\S+)\s+(?:\S+\s+){{5,10}}(?P<state>{_STATES})\s+\S+\s*$")
+_EVENT = Lazy(
+    r"^(?:[A-Z][a-z]{2} [ \d]?\d \d{4} [\d:.]+\s+|\s+class = \")(?P<class>(?:ereport|sysevent|resource)\.fs\.zfs"
+    r"\.(?P<event>[\w.]+))\"?\s*$"
+)
+_EVENT_FIELD = Lazy(r"^\s+(?P<key>vdev_path|vdev_state|pool) = \"(?P<value>[^\"]*)\"")
+_EVENT_HEAD = "TIME                           CLASS"
 _OTHER = Lazy(
     r"^\s+(?:NAME\s+STATE|NAME\s+SIZE)|^NAME\s+SIZE\s|^\s+(?:logs|cache|spares|special|dedup)\s*$|^all"
     r" pools are healthy|"
@@ -37,6 +44,8 @@ def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a pool and its state, the words of a healthy host, or rows of `zpool list`."""
     kept = clip_sample(sample)
     keys = {found["key"] for text in kept if (found := _FIELD.match(text))}
+    if any(_EVENT.match(text) for text in kept):
+        return 0.97
     if {"pool", "state"} <= keys or any(text.startswith("all pools are healthy") for text in kept):
         return 0.97
     return 0.9 if any(text.startswith("NAME") and "HEALTH" in text and "CAP" in text for text in kept) else 0.0
@@ -45,7 +54,11 @@ def recognise(sample: Sequence[str]) -> float:
 def parse(document: Document) -> Parsed:
     """Make an event of each pool and drive that is not as it should be."""
     pools = _Pools(document)
-    return pools.sheet.read(pools.read_field, pools.read_row, pools.read_other)
+    parsed = pools.sheet.read(pools.read_event, pools.read_field, pools.read_row, pools.read_other)
+    if not pools.told:
+        return parsed
+    pools.close_event()
+    return Parsed(pools.sheet.build_facts(), parsed.unread)
 
 
 class _Pools:
@@ -55,6 +68,32 @@ class _Pools:
         self.sheet = Sheet(document, DOMAIN)
         self.pool = ""
         self.key = ""
+        self.told: dict[str, str] = {}
+        self.told_at: Line | None = None
+
+    def read_event(self, line: Line) -> bool:
+        """Read an event of `zpool events`: its class, and with -v which drive it is of."""
+        match = _EVENT.match(line.text)
+        if match is not None:
+            if not (line.text.startswith(" ") and self.told.get("event") == match["event"]):
+                self.close_event()
+            self.told, self.told_at, self.key = {"event": match["event"]}, line, "event"
+            return True
+        field = _EVENT_FIELD.match(line.text) if self.told else None
+        if field is not None:
+            self.told[field["key"]] = field["value"]
+        return field is not None or line.text.rstrip() == _EVENT_HEAD
+
+    def close_event(self) -> None:
+        """Add the event whose lines have been read."""
+        code = name_zfs_event(self.told.get("event", ""), self.told.get("vdev_state", ""))
+        if code and self.told_at is not None:
+            self.pool = self.told.get("pool", "")
+            name = _PART.sub("", self.told.get("vdev_path", "").rpartition("/")[2])
+            at_disk = name and not code.startswith("fs:")
+            entity = Entity("disk", self.sheet.node, name) if at_disk else self.sheet.make_node()
+            self._add(self.told_at, entity, code, self.told["event"])
+        self.told, self.told_at = {}, None
 
     def read_field(self, line: Line) -> bool:
         match = _FIELD.match(line.text)
