@@ -1,6 +1,7 @@
 """Measure what was promised, and print it as Markdown for `docs/log.md`.
 
-Run by ``python -m evals.bench [PART]…``; the parts are help, log, library, eval, code.
+Run by ``python -m evals.bench [--log-gigabytes N] [PART]…``; the parts are help, small, log, dialects, library, eval,
+code.
 """
 
 from __future__ import annotations
@@ -11,31 +12,25 @@ import os
 import platform
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
+from evals.bench_log import DIALECTS, FAULT_LINE, write_log
 from tools.shell import expect_success, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("agent", "tools", "prompts", "rag", "evals", "serve")
-LOG_BYTES = 100 * 1000**2
+LOG_BYTES = 200 * 1000**2
+DIALECT_BYTES = 20 * 1000**2
 MIB = 1024**2
 PEER_HELP = "HolmesGPT: 7.9 s, 312 MB; OpenSRE: 0.5 s"
-LINE_KINDS = (
-    "audit: type=1400 audit({up}:8{n}): apparmor=\"ALLOWED\" operation=\"open\" profile=\"libvirtd\" pid={n}",
-    "docker0: port {n}(veth{n}) entered forwarding state",
-    "EXT4-fs (nvme0n1p2): mounted filesystem with ordered data mode. Opts: (null)",
-    "perf: interrupt took too long ({n} > 2500), lowering kernel.perf_event_max_sample_rate to 50000",
-    "IPv6: ADDRCONF(NETDEV_CHANGE): veth{n}: link becomes ready",
-    "TCP: request_sock_TCP: Possible SYN flooding on port {n}. Sending cookies.",
-    "usb 1-{n}: new high-speed USB device number 4 using xhci_hcd",
-    "nvidia-uvm: Loaded the UVM driver, major device number 511.",
-)  # fmt: skip
 CHILD_SECONDS = 600.0
 WATCH = """
 import json, resource, subprocess, sys, time
@@ -43,49 +38,43 @@ with open(sys.argv[1], "wb") as output:
     started = time.perf_counter()
     code = subprocess.call(sys.argv[2:], stdout=output, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code]))
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, code]))
 """
 """A small program between: the peak of all children of a process is then that of one."""
-FAULT_AT = 0.7
-FAULT_LINE = "NVRM: Xid (PCI:0000:4e:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
+READ_ALONE = """
+import sys, time
+from pathlib import Path
+from tools.document import FileDocument
+from tools.parsers._log_reader import LogReader
+count = LogReader(FileDocument("kern.log", "", Path(sys.argv[1]))).read().unread
+print(count.total, count.unread)
+"""
+IMPORT_PARSERS = """
+import time
+import numpy
+started = time.perf_counter()
+from tools.walk import walk_modules
+walk_modules("tools.parsers")
+print(time.perf_counter() - started)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What one program took."""
+    """What one program took: seconds by the wall and of one core, memory at its peak."""
 
     seconds: float
+    core_seconds: float
     resident_bytes: int
     exit_code: int
 
 
 def measure_child(argv: Sequence[str], output: Path) -> Child:
-    """Run a program to its end with its output in a file; seconds by the wall, memory at its peak."""
+    """Run a program to its end with its output in a file; what it took."""
     told = run_command([sys.executable, "-S", "-c", WATCH, str(output), *argv], timeout_seconds=CHILD_SECONDS)
-    seconds, kibibytes, code = json.loads(expect_success(told).stdout)
-    return Child(seconds, kibibytes * 1024, code)
-
-
-def write_log(path: Path, size_bytes: int) -> int:
-    """Write a kernel log with one fault in it, at 70% of its length.
-
-    Returns:
-        How many lines it has.
-    """
-    written, lines, told = 0, 0, False
-    with path.open("w", encoding="utf-8") as stream:
-        while written < size_bytes:
-            up = 1000 + lines / 50
-            words = LINE_KINDS[lines % len(LINE_KINDS)].format(n=lines % 4000 + 3, up=f"{up:.3f}")
-            if not told and written > FAULT_AT * size_bytes:
-                words, told = FAULT_LINE, True
-            minutes, second = divmod(lines // 50, 60)
-            day, hour, minute = 1 + minutes // 1440, minutes // 60 % 24, minutes % 60
-            written += stream.write(
-                f"Nov {day:2d} {hour:02d}:{minute:02d}:{second:02d} n1 kernel: [{up:12.6f}] {words}\n"
-            )
-            lines += 1
-    return lines
+    seconds, core_seconds, kibibytes, code = json.loads(expect_success(told).stdout)
+    return Child(seconds, core_seconds, kibibytes * 1024, code)
 
 
 def measure_help(folder: Path) -> Iterator[str]:
@@ -97,22 +86,73 @@ def measure_help(folder: Path) -> Iterator[str]:
     yield f"- `daytwo --help`: {took} ({PEER_HELP})"
 
 
-def measure_log(folder: Path) -> Iterator[str]:
-    """Seconds, lines a second and memory of the triage of a 100 MB kernel log, beside a bare loop over its lines."""
+def measure_small(folder: Path) -> Iterator[str]:
+    """Seconds from the shell to the verdict on one line, with the store and without; import of the parsers."""
+    path = folder / "small.log"
+    path.write_text(f"Nov 14 07:00:01 n1 kernel: [ 1000.000001] {FAULT_LINE}\n", encoding="utf-8")
+    environment = ["env", f"DAYTWO_DATA_DIR={folder / 'small'}"]
+    for words, options in (("without the store", ["--no-store"]), ("with the store", [])):
+        argv = [*environment, _command(), "triage", str(path), *options]
+        measure_child(argv, folder / "small.txt")  # the first use makes the store
+        runs = [measure_child(argv, folder / "small.txt") for _ in range(7)]
+        seconds, core = sorted(run.seconds for run in runs), min(run.core_seconds for run in runs)
+        took = f"{seconds[0]:.2f} s best, {median(seconds):.2f} s median of 7, {core:.2f} s of one core"
+        yield f"- triage of one line, {words}: {took}"
+    imports = sorted(float(_run_python(IMPORT_PARSERS)) for _ in range(7))
+    yield f"- import of all parsers, NumPy aside: {imports[0]:.3f} s best, {median(imports):.3f} s median of 7"
+
+
+def measure_log(folder: Path, size_bytes: int = LOG_BYTES) -> Iterator[str]:
+    """Lines a second and memory for a large kernel log, beside bare loops over its lines and `grep -c`."""
     path = folder / "kern.log"
-    lines = write_log(path, LOG_BYTES)
-    started = perf_counter()
-    with path.open(encoding="utf-8") as stream:
-        count = sum(1 for _ in stream)
-    bare = perf_counter() - started
+    lines, interest = write_log(path, size_bytes)
+    mix = f"{interest / lines:.1%} of interest, the mix of `evals/bench_log.py`"
+    yield f"- a kernel log of {size_bytes / 1e9:.1f} GB, {lines:,} lines, {mix}:"
+    text = min((time_loop(path, "r") for _ in range(3)), key=lambda took: took[1])
+    binary = min((time_loop(path, "rb") for _ in range(3)), key=lambda took: took[1])
     output = folder / "triage.json"
+    grep = measure_child(["grep", "-c", "NVRM", str(path)], output)
+    alone = measure_child([sys.executable, "-c", READ_ALONE, str(path)], output)
+    total, unread = (int(word) for word in output.read_text(encoding="utf-8").split())
     child = measure_child([_command(), "triage", str(path), "--json", "--no-store"], output)
     found = "found" if "gpu_off_bus" in output.read_text(encoding="utf-8") else "NOT FOUND"
+    yield "\n| | seconds | of one core | million lines/s and core | of a loop over text | of a loop over bytes |"
+    yield "|---|---|---|---|---|---|"
+    for words, wall, core in (
+        ("`for line in file`, text", *text),
+        ("`for line in file`, bytes", *binary),
+        ("`grep -c NVRM`", grep.seconds, grep.core_seconds),
+        ("reading alone, start included", alone.seconds, alone.core_seconds),
+        ("`daytwo triage`, whole", child.seconds, child.core_seconds),
+    ):
+        rate, of_text, of_bytes = lines / core / 1e6, text[1] / core, binary[1] / core
+        yield f"| {words} | {wall:.2f} | {core:.2f} | {rate:.2f} | {of_text:.2f} | {of_bytes:.2f} |"
     yield (
-        f"- triage of a kernel log of {LOG_BYTES / 1e6:.0f} MB, {count:,} lines: {child.seconds:.1f} s, "
-        f"{lines / child.seconds / 1e3:.0f} k lines/s, {child.resident_bytes / MIB:.0f} MB, "
-        f"{child.seconds / bare:.0f} times a bare loop over the lines ({bare:.2f} s); its one fault was {found}"
+        f"\nOf {total:,} lines {unread:,} unread; {child.resident_bytes / MIB:.0f} MB at most; "
+        f"its GPU off the bus was {found}."
     )
+    path.unlink()
+
+
+def measure_dialects(folder: Path) -> Iterator[str]:
+    """Lines a second of one core of reading alone, start included, for every way in which a log can be kept."""
+    yield "\n| reading alone, 20 MB | million lines/s and core |\n|---|---|"
+    for dialect in DIALECTS:
+        path = folder / "dialect.log"
+        lines, _ = write_log(path, DIALECT_BYTES, dialect=dialect)
+        argv = [sys.executable, "-c", READ_ALONE, str(path)]
+        seconds = min(measure_child(argv, folder / "told").core_seconds for _ in range(3))
+        yield f"| {dialect} | {lines / seconds / 1e6:.2f} |"
+    yield ""
+
+
+def time_loop(path: Path, mode: str) -> tuple[float, float]:
+    """Seconds of a bare loop over the lines of a file, by the wall and of one core."""
+    started, used = perf_counter(), process_time()
+    with path.open(mode, encoding=None if "b" in mode else "utf-8") as stream:
+        for _ in stream:
+            pass
+    return perf_counter() - started, process_time() - used
 
 
 def measure_library(folder: Path) -> Iterator[str]:
@@ -177,28 +217,43 @@ def _measure_functions(name: str, tree: ast.Module) -> Iterator[tuple[int, str]]
             yield (node.end_lineno or node.lineno) - node.lineno + 1, f"`{name}: {node.name}`"
 
 
+def _run_python(program: str, *arguments: str) -> str:
+    told = run_command([sys.executable, "-c", program, *arguments], timeout_seconds=CHILD_SECONDS)
+    return expect_success(told).stdout
+
+
 def _command() -> str:
     return str(Path(sys.executable).parent / "daytwo")
 
 
 PARTS: dict[str, Callable[[Path], Iterator[str]]] = {
     "help": measure_help,
+    "small": measure_small,
     "log": measure_log,
+    "dialects": measure_dialects,
     "library": measure_library,
     "eval": measure_eval,
     "code": measure_code,
 }
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Measure the named parts, or all; print Markdown as it comes."""
+    parser = ArgumentParser(prog="python -m evals.bench", description="Measure what was promised.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--log-gigabytes", type=float, default=LOG_BYTES / 1e9, help="size of the large log")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
+    log = partial(measure_log, size_bytes=int(options.log_gigabytes * 1e9))
+    parts: dict[str, Callable[[Path], Iterator[str]]] = {**PARTS, "log": log}
     today = datetime.now(UTC).date().isoformat()
     sys.stdout.write(
         f"## {today}, daytwo {version('daytwo')}, Python {platform.python_version()}, {os.cpu_count()} cores\n\n"
     )
     with tempfile.TemporaryDirectory(prefix="daytwo-bench-") as folder:
-        for name in names or PARTS:
-            for line in PARTS[name](Path(folder)):
+        for name in options.parts or parts:
+            for line in parts[name](Path(folder)):
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
     return 0
