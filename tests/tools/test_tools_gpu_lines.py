@@ -9,6 +9,8 @@ import pytest
 from tools.catalogue.tables import code_facts, decode_xid74
 from tools.document import TextDocument
 from tools.parsers import application_log, kernel_log
+from tools.parsers._app_forms import read_app_head
+from tools.parsers._kernel_forms import split_head
 from tools.types import Event
 
 
@@ -203,3 +205,41 @@ def test_the_new_expressions_stay_cheap_on_a_hostile_line() -> None:
     for part in parts:
         read("[1.5] " + part * (60_000 // len(part)) + "\n")
     assert time.perf_counter() - started < 2.0
+
+
+HEADS = """
+keyed|time="2024-05-02T10:11:12Z" level=warning msg="slow answer" module=registry
+event|5m12s       Normal    Scheduled   pod/train-0   Successfully assigned ml/train-0 to gpu-3
+ray|(RayTrainWorker pid=4411, ip=10.0.1.17) starting
+scheduler|slurmctld: debug2: node registration complete for gpu-3
+python|/opt/venv/lib/python3.11/site-packages/torch/nn/init.py:42: UserWarning: zero-element tensors
+python|{'loss': 2.3041, 'grad_norm': 1.2, 'epoch': 0.1}
+"""
+
+
+@pytest.mark.parametrize("row", rows(HEADS))
+def test_heads_of_programs_are_known(row: str) -> None:
+    form, _, line = row.partition("|")
+    assert read_app_head(split_head(line)).form == form
+
+
+NOTICES = """
+[W socket.cpp:663] [c10d] The client socket has failed to connect to [localhost]:29500 (errno: 99 - Cannot assign requested address).
+E external/local_xla/xla/stream_executor/cuda/cuda_dnn.cc:9261] Unable to register cuDNN factory: Attempting to register factory for plugin cuDNN when one has already been registered
+[rank0]:[W1023 15:02:11.123456789 ProcessGroupNCCL.cpp:1250] Warning: WARNING: process group has NOT been destroyed before we destruct ProcessGroupNCCL.
+"""
+
+
+@pytest.mark.parametrize("line", rows(NOTICES))
+def test_what_frameworks_say_at_every_start_is_no_fault(line: str) -> None:
+    found = application_log.parse(TextDocument("x.log", "", line + "\n")).facts.events
+    assert [event.code for event in found] == ["job:notice"]
+
+
+def test_a_port_in_use_is_the_programs_only_where_the_program_says_so() -> None:
+    daemon = "Nov 18 02:36:36 n1 slurmd[19]: error: Error binding slurm stream socket: Address already in use\n"
+    assert "job:precondition" not in codes(daemon)
+    found = application_log.parse(
+        TextDocument("x.log", "", "OSError: [Errno 98] Address already in use\n")
+    ).facts.events
+    assert [event.code for event in found] == ["job:precondition"]

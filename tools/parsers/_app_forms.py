@@ -40,6 +40,20 @@ _SERVER = re.compile(r"^(?:\([\w .=-]{1,80}\) )?(?P<level>INFO|WARNING|ERROR|CRI
 """What uvicorn writes, and vLLM before it: ``INFO:     10.0.3.7:51234 - "POST …``."""
 _WORKER = re.compile(r"^\[(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(?P<rank> [DPTE]P\d+)*\] ?")
 """Worker of SGLang: ``[15:58:39 TP0]``, ``[2025-04-21 07:28:41 DP1 TP3]``."""
+_KEYED = re.compile(
+    r"^(?:time|ts)=\"?(?P<date>\d{4}-\d\d-\d\d)[T ](?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?\"? level=\"?(?P<level>\w+)\"? "
+)
+"""Keys and values as logrus and other Go loggers write them."""
+_EVENT = re.compile(
+    r"^\s*(?:\d+[smhd]\S*\s+)?(?:Normal|Warning) {2,}[A-Z]\w+ {2,}\S"
+    r"|^\s*(?:LAST SEEN|Type) {2,}(?:TYPE|Reason) "
+)
+"""A row of `kubectl get events` or of the events of `kubectl describe`, or their head."""
+_SCHEDULER = re.compile(r"^(?:srun|salloc|sbatch|slurmstepd|slurmctld|slurmd|slurmdbd|scancel)(?:-\S+)?(?:\[\d+\])?: ")
+_RAY = re.compile(r"^\((?:raylet|autoscaler|gcs_server|[A-Za-z_]\w{1,60} pid=\d+)(?:, ip=[\d.]+)?\) ")
+_PLAIN = re.compile(r"^\S+\.py:\d+: \w*Warning: |^  warnings\.warn\(|^\{'\w+': [\d.-]")
+"""What Python warns about, and the numbers of a step as trainers print them."""
 _LABEL_JOB = re.compile(
     r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
     r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
@@ -55,6 +69,9 @@ _JOB_PARTS = ("ob", "OB", "Step", "STEP")
 _TRACEBACK = re.compile(
     r"^(?:Traceback \(most recent call last\)|  File \"|During handling of the above|The above exception)"
 )
+
+_WHOLE = (("traceback", _TRACEBACK), ("event", _EVENT), ("scheduler", _SCHEDULER), ("python", _PLAIN))
+"""Lines known by their beginning, which stays a part of the message."""
 
 PAYLOAD_HEAD = re.compile(rb"^\[[A-Z][a-z]{2} [ \d]\d \d{4} \d\d:\d\d:\d\d\] \[\w+\] \[tid \d+\]")
 """Head of the fabric manager, whose messages may go on for lines without a head of their own."""
@@ -92,8 +109,8 @@ def read_app_head(head: Head) -> AppHead:
         for name, value in new.items():
             fields.setdefault(name, value)
         forms.append(form)
-    if not forms and _TRACEBACK.match(head.text):
-        forms.append("traceback")
+    if not forms and (known := next((form for form, regex in _WHOLE if regex.match(head.text)), "")):
+        forms.append(known)
     start = head.text[:_HEAD_CHARACTERS]
     if "ank" in start and (inner := _INNER_RANK.search(start)) is not None:
         fields.update({name: value for name, value in inner.groupdict().items() if value is not None})
@@ -213,6 +230,24 @@ def _read_worker(head: Head) -> _Step | None:
     return (_cut(head, match), {}, "server") if match else None
 
 
+def _read_keyed(head: Head) -> _Step | None:
+    match = _KEYED.match(head.text)
+    return (_cut(head, match, _iso(match)), {"level": match["level"]}, "keyed") if match else None
+
+
+def _iso(match: re.Match[str]) -> Moment:
+    year, month, day = (int(part) for part in match["date"].split("-"))
+    seconds = wall_seconds((year, month, day), match["clock"], match["fraction"])
+    if seconds is None:
+        return NO_MOMENT
+    return Moment("utc" if match["zone"] == "Z" else "local", seconds)
+
+
+def _read_ray(head: Head) -> _Step | None:
+    match = _RAY.match(head.text)
+    return (_cut(head, match), {}, "ray") if match else None
+
+
 _READERS = (
     _read_tag,
     _read_python,
@@ -225,6 +260,8 @@ _READERS = (
     _read_level_first,
     _read_server,
     _read_worker,
+    _read_keyed,
+    _read_ray,
 )
-_LOWER_READERS = tuple(reader for reader in _READERS if reader in (_read_tag, _read_launcher_host, _read_nccl))
+_LOWER_READERS = (_read_tag, _read_launcher_host, _read_nccl, _read_keyed)
 """Those whose line can begin with a small letter; in the same order."""

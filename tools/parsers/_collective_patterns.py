@@ -5,7 +5,7 @@ Known: NCCL 2.4 to 2.27, PyTorch 1.8 to 2.8. MPI and UCX are in `_mpi_patterns`.
 
 from __future__ import annotations
 
-from tools.parsers import _mpi_patterns
+from tools.parsers import _mpi_patterns, _notice_patterns
 from tools.parsers._mpi_patterns import NET_REASONS
 from tools.parsers._patterns import Fields, Pattern, on_job
 
@@ -269,4 +269,4 @@ _NCCL_SETUP = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_LOCAL, *_NCCL, *_NCCL_SETUP, *_mpi_patterns.PATTERNS)
+PATTERNS: tuple[Pattern, ...] = (*_notice_patterns.PATTERNS, *_LOCAL, *_NCCL, *_NCCL_SETUP, *_mpi_patterns.PATTERNS)

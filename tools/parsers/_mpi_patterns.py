@@ -133,7 +133,7 @@ _MPI = (
             r"|no allocated resources for the application.*|All nodes which are allocated.*already filled.*"
             r"|unable to find the specified executable.*|unable to launch the specified application.*"
             r"|.*binding more processes than.*|attempt to run as root.*|server socket has failed to (?:bind|listen).*"
-            r"|EADDRINUSE|\b[Aa]ddress already in use)"
+            r"|EADDRINUSE|(?:\w+(?:Error|Exception): |[Ee]rrno:? ?98\b).{0,80}\b[Aa]ddress already in use)"
         ),
         on_job,
         joins=6,

@@ -225,10 +225,10 @@ _SLURM = (
         (
             r"(?P<reason>"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|failure|hung).*|launch failed requeued.*|has low "
-            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|Unable to "
-            r"register.*|[Uu]nable to contact slurm controller.*|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*"
-            r"|slurm\w* error: "
-            r"Unable to contact.*|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
+            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*"
+            r"|(?:slurm\w*\S*|error): (?:error: )?Unable to register.*|[Uu]nable to contact slurm controller.*"
+            r"|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: Unable to contact.*"
+            r"|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
         ),
         on_node,
     ),

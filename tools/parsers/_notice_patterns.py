@@ -1,0 +1,41 @@
+"""What frameworks say at every start and what means nothing: read so that it is not taken for trouble.
+
+Known: TensorFlow 2.4 to 2.19, PyTorch 1.12 to 2.8, transformers 4.x, Open MPI 3.0 to 5.0.
+"""
+
+from __future__ import annotations
+
+from tools.parsers._patterns import Pattern, on_job
+
+PATTERNS: tuple[Pattern, ...] = (
+    Pattern(
+        "job:notice",
+        (
+            "IPv6 network addresses of",
+            "failed to connect to [localhost]",
+            "failed to connect to [ip6-localhost]",
+            "Unable to register cu",
+            "Could not find TensorRT",
+            "oneDNN custom operations are on",
+            "Setting OMP_NUM_THREADS",
+            "No preset parameters were found for the device",
+            "NOT expected if you are initializing",
+            "The current process just got forked",
+            "process group has NOT been destroyed",
+            "could not find environment variable",
+            "may result in lower",
+        ),
+        (
+            r"(?P<reason>\[c10d\] The IPv6 network addresses of .* cannot be retrieved"
+            r"|client socket has failed to connect to \[(?:ip6-)?localhost\]:\d+ \(errno: 99\b"
+            r"|Unable to register cu\w+ factory: Attempting to register factory .* when one has already been registered"
+            r"|Could not find TensorRT|oneDNN custom operations are on|Setting OMP_NUM_THREADS environment variable"
+            r"|No preset parameters were found for the device"
+            r"|This IS(?: NOT)? expected if you are initializing"
+            r"|The current process just got forked, after parallelism has already been used"
+            r"|process group has NOT been destroyed before we destruct"
+            r"|Warning: could not find environment variable|parameters will be used, which may result in lower)"
+        ),
+        on_job,
+    ),
+)
