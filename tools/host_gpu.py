@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tools.entities import make_gpu, normalise_pci
-from tools.nvml_report import GpuProcess, GpuReport, NvmlReport, Reading
+from tools.nvml_report import GpuProcess, GpuReport, NvlinkReport, NvmlReport, Reading
 from tools.signals import (
     FABRIC_STATES,
     FABRIC_TROUBLES,
@@ -61,7 +61,7 @@ def _window(report: NvmlReport, entities: tuple[Entity, ...]) -> Window:
     values = {name: np.full((len(entities), 1), np.nan) for name in GPU_SIGNAL_NAMES}
     reasons: dict[tuple[int, str], str] = {}
     for row, gpu in enumerate(report.gpus):
-        by_call = {reading.call: reading for reading in gpu.readings}
+        by_call = {reading.call: reading for reading in _fill_link_errors(gpu)}
         for name in GPU_SIGNAL_NAMES:
             signal = SIGNALS[name]
             reading = by_call.get(signal.nvml)
@@ -73,6 +73,17 @@ def _window(report: NvmlReport, entities: tuple[Entity, ...]) -> Window:
     quotes = {row: _quote_row(gpu) for row, gpu in rows}
     lines = {(row, signal.name): quote for row, gpu in rows for signal, quote in _quote_signals(gpu)}
     return Window(entities, np.array([report.time]), values, SOURCE, None, reasons, quotes, "utc", lines)
+
+
+_LINK_ERRORS = SIGNALS["gpu_nvlink_error_total"].nvml
+
+
+def _fill_link_errors(gpu: GpuReport) -> Iterable[Reading]:
+    """The readings of a GPU, with the sum over its NVLinks where the driver tells only each link's own counts."""
+    told = [count for link in gpu.links for count in link.errors.values()]
+    for reading in gpu.readings:
+        is_open = reading.call == _LINK_ERRORS and reading.value is None
+        yield Reading(reading.call, float(sum(told))) if is_open and told else reading
 
 
 def _why_unread(gpu: GpuReport) -> str:
@@ -94,6 +105,7 @@ def _quote_row(gpu: GpuReport) -> Quote:
     ]
     told += [_spell_process(process) for process in gpu.processes[:MAX_QUOTED_PROCESSES]]
     told += [f"MIG instance {uuid}" for uuid in gpu.mig]
+    told += [_spell_link(link) for link in gpu.links if not link.is_up or any(link.errors.values())]
     place = f"{SOURCE} nvmlDeviceGet*({_address(gpu)})"
     return Quote(place, None, f"GPU {gpu.index} {gpu.model}: " + ", ".join(told))
 
@@ -103,8 +115,17 @@ def _spell_process(process: GpuProcess) -> str:
     return f"{process.kind} process {process.pid} = {size}"
 
 
+def _spell_link(link: NvlinkReport) -> str:
+    counted = [f"{count} {name}" for name, count in link.errors.items() if count]
+    return f"NVLink {link.link} {'up' if link.is_up else 'inactive'}" + (
+        f", {', '.join(counted)} errors" if counted else ""
+    )
+
+
 def _quote_signals(gpu: GpuReport) -> Iterable[tuple[Signal, Quote]]:
-    for reading in _answered(gpu):
+    for reading in _fill_link_errors(gpu):
+        if reading.value is None:
+            continue
         signal = _BY_CALL[reading.call]
         call = f"nvmlDeviceGet{reading.call}({_address(gpu)})"
         yield signal, Quote(f"{SOURCE} {call}", None, f"{call} = {_spell(signal, reading.value)}")

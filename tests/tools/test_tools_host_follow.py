@@ -202,6 +202,25 @@ def test_an_overrun_is_counted(ring):
     assert len(piece.lines) == 2
 
 
+def test_a_reader_that_the_kernel_says_was_overtaken_goes_on_and_counts(ring, monkeypatch):
+    add_records(ring, 0, 1)
+    follower = RingFollower(ring, "")
+    follower.read()
+    add_records(ring, 7)
+    real, answers = os.read, [BrokenPipeError()]
+
+    def read(descriptor: int, size: int) -> bytes:
+        if answers:
+            raise answers.pop()  # EPIPE, once, as /dev/kmsg does
+        return real(descriptor, size)
+
+    monkeypatch.setattr(os, "read", read)
+    piece = follower.read()
+    monkeypatch.undo()
+    assert [line.number for line in piece.lines] == [8]
+    assert piece.gap.startswith("5 records")
+
+
 def test_an_overrun_while_nobody_read_is_counted_too(ring):
     add_records(ring, 0, 1)
     position = RingFollower(ring, "").read().position
@@ -375,7 +394,9 @@ def test_an_event_of_several_lines_is_one_wherever_the_reading_stopped():
     )
     whole = LogTail("k", "n-1", 0.0)
     whole.take(lines)
-    for cut in range(1, len(lines)):
+    rows = list(range(1, len(lines)))
+    assert rows
+    for cut in rows:
         tail = LogTail("k", "n-1", 0.0)
         told = [*tail.take(lines[:cut]), *tail.take(lines[cut:])]
         assert [event.quote.line for event in told] == [event.quote.line for event in whole.events]

@@ -141,6 +141,16 @@ def test_each_link_is_read_with_what_it_counted(nvml_standin):
     assert gpus[1].links[3].errors["replay"] == 0
 
 
+def test_what_links_counted_is_quoted_and_summed_where_the_driver_gives_no_total(nvml_standin):
+    totals = {f"nvlink_{what}_errors": None for what in ("crc_flit", "crc_data", "replay", "recovery")}
+    nvml_standin({"gpu_count": 2, "all": totals, "gpus": {"1": {"nvlink_errors": {"2": {"replay": 7, "crc": 1}}}}})
+    (window,) = read_facts().windows
+    assert window.latest(0, "gpu_nvlink_error_total") == 0
+    assert window.latest(1, "gpu_nvlink_error_total") == 8
+    assert "NVLink 2 up, 7 replay, 1 crc errors" in window.quotes[1].text
+    assert window.quotes_of(1, "gpu_nvlink_error_total")[0].text.endswith("= 8")
+
+
 def test_a_gpu_with_fewer_links_than_its_peers_is_an_event_that_names_them(nvml_standin):
     nvml_standin({"gpu_count": 4, "gpus": {"2": {"nvlink_down": {"4": True, "11": True}}}})
     (event,) = read_facts().events
