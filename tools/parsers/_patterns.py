@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 
 from tools.entities import make_gpu, make_pci_device
 from tools.parsers._covers import Cover, derive_covers
 from tools.parsers._literals import LiteralIndex
 from tools.parsers._regex_bounds import bound_gaps
-from tools.types import Entity
+from tools.types import Entity, EntityKind
 
 Fields = dict[str, str]
 EntityMaker = Callable[[str, Fields], Entity]
@@ -229,22 +229,22 @@ def on_node(node: str, fields: Fields) -> Entity:
 
 def on_gpu(node: str, fields: Fields) -> Entity:
     """The GPU at field ``pci``; the host where no address is told."""
-    return make_gpu(node, pci=fields["pci"]) if fields.get("pci") else Entity("node", node)
+    return _gpu_at(node, fields["pci"]) if fields.get("pci") else _node_named(node)
 
 
 def on_disk(node: str, fields: Fields) -> Entity:
     """The drive in field ``device``, or at field ``pci`` or SCSI ``address``; partitions name their drive."""
     name = fields.get("device") or fields.get("address")
     if name:
-        return Entity("disk", node, whole_disk(name)).with_ids(pci=_clean_pci(fields))
-    return make_pci_device("disk", node, fields["pci"]) if fields.get("pci") else Entity("node", node)
+        return _device_named("disk", node, whole_disk(name), fields.get("pci", ""))
+    return _device_at("disk", node, fields["pci"]) if fields.get("pci") else _node_named(node)
 
 
 def on_nic(node: str, fields: Fields) -> Entity:
     """The network adapter or port in field ``device``, or at field ``pci``."""
     if fields.get("device"):
-        return Entity("nic", node, fields["device"]).with_ids(pci=_clean_pci(fields))
-    return make_pci_device("nic", node, fields["pci"]) if fields.get("pci") else Entity("node", node)
+        return _device_named("nic", node, fields["device"], fields.get("pci", ""))
+    return _device_at("nic", node, fields["pci"]) if fields.get("pci") else _node_named(node)
 
 
 def on_pci(node: str, fields: Fields) -> Entity:
@@ -272,10 +272,25 @@ def on_switch(node: str, fields: Fields) -> Entity:
     return Entity("node", node)
 
 
-@cache
-def _clean(address: str) -> str:
-    return make_pci_device("node", "", address).name
+# The same few things speak in most lines; making one anew costs more than all else that is done for its line.
+_remember = lru_cache(maxsize=4096)
 
 
-def _clean_pci(fields: Fields) -> str:
-    return _clean(fields["pci"]) if fields.get("pci") else ""
+@_remember
+def _node_named(node: str) -> Entity:
+    return Entity("node", node)
+
+
+@_remember
+def _gpu_at(node: str, address: str) -> Entity:
+    return make_gpu(node, pci=address)
+
+
+@_remember
+def _device_at(kind: EntityKind, node: str, address: str) -> Entity:
+    return make_pci_device(kind, node, address)
+
+
+@_remember
+def _device_named(kind: EntityKind, node: str, name: str, address: str) -> Entity:
+    return Entity(kind, node, name).with_ids(pci=make_pci_device("node", "", address).name if address else "")
