@@ -80,8 +80,8 @@ def spell_command(action: str, case: Case, site: SitePolicy) -> str | None:
     """The command of a step: the row for the fault, else for its component, else for any; None where none stands.
 
     Names come from evidence, so each is quoted for the shell. What runs on the node goes there by ssh, so that nobody
-    reboots the machine on which they read this. The level of `dcgmi diag` is that of the runbook: 1 checks software, 2 is
-    meant for a failed job and takes minutes, 3 tests the hardware before a node goes back to service
+    reboots the machine on which they read this. The level of `dcgmi diag` is that of the runbook: 1 checks software, 2
+    is meant for a failed job and takes minutes, 3 tests the hardware before a node goes back to service
     (docs.nvidia.com/datacenter/dcgm, "DCGM Diagnostics").
     """
     fault = case.primary.fault

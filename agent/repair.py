@@ -52,7 +52,7 @@ def repair_reply(reply: Reply, schemas: Mapping[str, Mapping[str, Any]]) -> tupl
     return replace(reply, text=draft.text, calls=draft.calls), draft.repairs
 
 
-def parse_lenient_json(text: str) -> Any:  # noqa: ANN401 - JSON may be anything
+def parse_lenient_json(text: str) -> object:
     """Read the first JSON value of a text: fences, prose around it, raw tabs and trailing commas are forgiven.
 
     Raises:
@@ -63,7 +63,8 @@ def parse_lenient_json(text: str) -> Any:  # noqa: ANN401 - JSON may be anything
     for candidate in candidates:
         for attempt in (candidate, drop_trailing_commas(candidate)):
             try:
-                return json.loads(attempt, strict=False)
+                parsed: object = json.loads(attempt, strict=False)
+                return parsed
             except ValueError:
                 continue
     raise ValueError("there is no JSON object in the answer")
@@ -200,7 +201,7 @@ def _with_calls(draft: Draft, found: list[tuple[str, str] | None], repair: str) 
     return Draft(text, calls, draft.repairs).counted(repair, len(calls))
 
 
-def _unwrap(value: Any) -> Any:  # noqa: ANN401 - JSON may be anything
+def _unwrap(value: object) -> object:
     for _ in range(3):
         if not isinstance(value, str):
             break
@@ -220,7 +221,7 @@ def _fit_types(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[
     return fitted
 
 
-def _fit_type(value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON may be anything
+def _fit_type(value: object, schema: Mapping[str, Any]) -> object:
     kind = schema.get("type")
     if kind == "string" and value is None:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -89,7 +90,8 @@ def build_progress(name: str, settings: Settings) -> Progress:
 
     @contextmanager
     def show(subject: str) -> Iterator[None]:
-        if not is_terminal(sys.stderr):
+        # Only the main thread hears Ctrl-C; a server asks from others, and nobody watches it.
+        if not is_terminal(sys.stderr) or threading.current_thread() is not threading.main_thread():
             yield
             return
         from rich.console import Console

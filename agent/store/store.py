@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -295,7 +296,7 @@ def _lock(folder: Path) -> Iterator[None]:
 def _build_sqlite_engine(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
 
-    def set_pragmas(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own connection
+    def set_pragmas(connection: sqlite3.Connection, _: object) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 

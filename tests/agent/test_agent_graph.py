@@ -237,7 +237,9 @@ def test_a_model_that_fails_costs_only_its_opinion(serve: Serve, trouble: str, k
 def test_no_model_makes_an_action_more_invasive(serve: Serve, script: str, kind: str) -> None:
     facts = open_facts(INJECTION) if kind == "injected" else ALL_FACTS[kind]()
     server = serve(script)
-    for case in judge(facts):
+    rows = list(judge(facts))
+    assert rows
+    for case in rows:
         verdict, _, _ = look(open_model(server), facts, case)
         alone = judge_alone(facts, case)
         assert ACTION_RANK[verdict.action] <= ACTION_RANK[alone.action]

@@ -89,7 +89,9 @@ def test_every_escalation_names_a_row_that_exists():
 
 
 def test_rows_of_one_fault_stand_from_the_most_to_the_least_often():
-    for rows in load_escalations().values():
+    ladders = load_escalations().values()
+    assert ladders
+    for rows in ladders:
         assert [row.times for row in rows] == sorted((row.times for row in rows), reverse=True)
 
 

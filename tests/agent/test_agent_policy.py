@@ -62,7 +62,9 @@ def test_every_code_that_parsers_make_has_a_policy():
 
 
 def test_no_fault_explains_itself_or_is_explained_by_what_it_explains_at_any_order():
-    for (cause, consequence), rule in load_fold_rules().items():
+    rules = load_fold_rules()
+    assert rules
+    for (cause, consequence), rule in rules.items():
         assert cause != consequence
         back = load_fold_rules().get((consequence, cause))
         apart = back is None or {rule.scope, back.scope} == {"reading", "logged"}
@@ -86,7 +88,9 @@ def test_no_reset_or_reboot_without_a_free_node(scheduler):
 
 
 def test_inconclusive_cases_never_cost_work():
-    for fault, confidence, notes in variants():
+    cases = list(variants())
+    assert len(cases) > 100
+    for fault, confidence, notes in cases:
         action = decide(case_of(fault, confidence, notes)).action
         assert ACTION_RANK[action] <= ACTION_RANK[CAPS[confidence]], (fault, confidence, notes, action)
 
@@ -111,14 +115,18 @@ HARMFUL = {
 
 @pytest.mark.parametrize("fault", sorted(HARMFUL))
 def test_confirmed_faults_propose_no_harm(fault):
-    for name, confidence, notes in variants():
+    cases = list(variants())
+    assert len(cases) > 100
+    for name, confidence, notes in cases:
         if name == fault and confidence == "confirmed":
             assert decide(case_of(name, confidence, notes)).action not in HARMFUL[fault], notes
 
 
 def test_part_is_replaced_only_where_the_table_says_so():
     allowed = {("gpu_memory_uncorrectable", "sram_threshold"), ("disk_wearout", "drive_says")}
-    for fault, confidence, notes in variants():
+    cases = list(variants())
+    assert len(cases) > 100
+    for fault, confidence, notes in cases:
         if decide(case_of(fault, confidence, notes)).action == "replace_part":
             assert confidence == "confirmed" and (fault, *notes) in allowed
 

@@ -110,6 +110,7 @@ def test_with_truths_swapped_every_prompt_is_the_same_to_the_byte(scenarios):
 @pytest.mark.slow
 def test_the_rules_in_the_seat_say_what_the_judge_says(scenarios):
     judge, seat = open_seat(RULES), open_seat(RULES_IN_SEAT)
+    assert scenarios
     for scenario in scenarios:
         alone = triage_evidence(scenario.evidence, judge)
         seated = triage_evidence(scenario.evidence, seat, WatchedBackend(seat.backend))

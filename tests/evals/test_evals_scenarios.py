@@ -30,6 +30,7 @@ def test_every_fault_of_a_node_has_a_scenario(scenarios):
 
 def test_every_truth_speaks_of_faults_of_the_table(scenarios):
     known = set(load_faults())
+    assert scenarios
     for scenario in scenarios:
         for truth in (scenario.truth, scenario.twin.truth):
             named = {*truth.faults, *truth.folded, *truth.absent, *truth.separate}
@@ -37,6 +38,7 @@ def test_every_truth_speaks_of_faults_of_the_table(scenarios):
 
 
 def test_every_scenario_names_a_harm_and_a_right_action(scenarios):
+    assert scenarios
     for scenario in scenarios:
         for truth in (scenario.truth, scenario.twin.truth):
             assert truth.action and truth.harmful, scenario.id
@@ -45,6 +47,7 @@ def test_every_scenario_names_a_harm_and_a_right_action(scenarios):
 
 def test_the_twin_is_quiet_and_of_the_same_forms(scenarios):
     quiet = {"healthy", "benign", "not_applicable", "nvswitch_nonfatal", "gpu_app_fault"}
+    assert scenarios
     for scenario in scenarios:
         assert scenario.twin.truth.fault in quiet, scenario.id
         assert scenario.twin.evidence != scenario.evidence
@@ -53,6 +56,7 @@ def test_the_twin_is_quiet_and_of_the_same_forms(scenarios):
 
 
 def test_names_of_scenarios_files_and_hosts_do_not_hint(scenarios):
+    assert scenarios
     for scenario in scenarios:
         for file in (*scenario.evidence, *scenario.twin.evidence):
             assert PLAIN_NAME.fullmatch(file.path), file.path
@@ -63,6 +67,7 @@ def test_names_of_scenarios_files_and_hosts_do_not_hint(scenarios):
 
 
 def test_evidence_holds_no_fault_id_and_no_scenario_id(scenarios):
+    assert scenarios
     for scenario in scenarios:
         for file in (*scenario.evidence, *scenario.twin.evidence):
             assert not any(fault in file.text for fault in EDITION), scenario.id

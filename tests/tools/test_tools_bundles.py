@@ -99,6 +99,7 @@ def test_each_section_of_a_bug_report_is_read_and_all_are_of_one_node(tmp_path, 
 def test_quotes_of_a_bug_report_name_the_line_of_the_report():
     text = make_report()
     facts = read("-", stdin=io.BytesIO(text.encode()))
+    assert facts.events
     for event in facts.events:
         assert text.splitlines()[event.quote.line - 1].strip() == event.quote.text.strip()
 

@@ -101,7 +101,9 @@ def test_a_gpu_of_unknown_node_joins_only_where_nothing_speaks_against_it():
 def test_a_gpu_of_unknown_node_does_not_make_the_gpus_of_two_nodes_one():
     one, two = make_gpu("n1", index=2, pci="3a:00.0"), make_gpu("n2", index=2, pci="3a:00.0")
     nodeless = make_gpu("", pci="3a:00.0")
-    for order in itertools.permutations([one, two, nodeless]):
+    rows = list(itertools.permutations([one, two, nodeless]))
+    assert rows
+    for order in rows:
         resolved = resolve_entities(order)
         assert resolved[one] != resolved[two]
         assert {resolved[one].node, resolved[two].node} == {"n1", "n2"}

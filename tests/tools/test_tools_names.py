@@ -53,6 +53,12 @@ def read(text: str) -> Facts:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_every_form_tells_an_entity_of_a_plain_name(form):
+    facts = read(FORMS[form].format(name="n7", xid=XID))
+    assert entities_of(facts) or facts.inventory
+
+
+@pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=HOSTILE)
 @example(name=ATTACK)
