@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.errors import ToolFailed, ToolMissing, ToolTimeout
-from tools.shell import expect_success, run_command
+from tools.shell import Listener, expect_success, run_command
 
 
 def python(code: str) -> list[str]:
@@ -106,3 +107,33 @@ def _is_gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+# ---- a program that is listened to ----
+
+
+def test_lines_are_taken_as_they_come_and_half_a_line_waits_for_its_end():
+    script = "echo one; echo two; printf thr; sleep 0.3; echo ee; exec sleep 60"
+    with Listener(["sh", "-c", script]) as listener:
+        lines: list[bytes] = []
+        deadline = time.monotonic() + 10
+        while len(lines) < 3:
+            assert time.monotonic() < deadline
+            lines += listener.read(1.0) or []
+        assert lines == [b"one", b"two", b"three"]
+        assert listener.read(0.05) is None
+        assert not listener.has_ended
+    assert listener.stop() == -signal.SIGKILL
+
+
+def test_the_end_of_a_program_is_told():
+    with Listener(["sh", "-c", "echo last"]) as listener:
+        lines: list[bytes] = []
+        while not listener.has_ended:
+            lines += listener.read(10.0) or []
+    assert lines == [b"last"]
+
+
+def test_a_program_that_cannot_be_listened_to_says_what_to_look_at():
+    with pytest.raises(ToolFailed, match="could not be started"):
+        Listener(["/nowhere/at/all"])
