@@ -26,7 +26,7 @@ def _refine_ghes(fields: Fields) -> Fields | None:
 
 def _refine_edac(fields: Fields) -> Fields | None:
     uncorrected = fields["kind"].startswith(("UE", "Uncorr", "Fatal"))
-    count = {"count": fields["errors"]} if fields.get("errors", "").isdigit() else {}
+    count = {"count": fields["errors"]} if fields.get("errors", "").isdecimal() else {}
     return {**fields, **count, "code": "edac:uncorrected" if uncorrected else "edac:corrected"}
 
 
@@ -60,8 +60,8 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        ("mc_event:",),
-        r"mc_event: (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
+        ("mc_event:", "mc_event 20"),
+        r"mc_event:? (?:.* )?(?P<errors>\d+) (?P<kind>Corrected|Uncorrected|Fatal)",
         on_node,
         refine=_refine_edac,
     ),
