@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agent.follow import Followed, Step, find_news, find_returned, is_trouble
-from agent.history import NO_PAST, Record, spell_host
+from agent.history import NO_PAST, Record
 from agent.policy import SitePolicy
-from agent.remember import Boot
+from agent.remember import Boot, find_hosts
 from agent.triage import Memory, triage
 from agent.types import SEVERITY_RANK, TriageReport, Verdict
 from tools.host_follow import LogTail, Piece
@@ -120,7 +120,7 @@ class Watch:
         facts = Facts(
             events=self.tail.events, entities=(node, *self.tail.entities), coverage=(row, *beside), subject=node
         )
-        past = self.store.read_past([spell_host(self.node)]) if self.store is not None else NO_PAST
+        past = self.store.read_past(find_hosts(facts)) if self.store is not None else NO_PAST
         memory = Memory(past, records.extend, self.boot)
         return triage(facts, site=self.site, now=datetime.now(UTC), memory=memory)
 

@@ -104,13 +104,15 @@ def _is_time(stamp: str) -> bool:
     return stamp.isdigit() and len(stamp) < 18
 
 
-def has_entries() -> bool:
-    """Say whether there is a journal with anything in it.
+def has_kernel_lines() -> bool:
+    """Say whether there is a journal with lines of the kernel that we may read.
+
+    Without the right to, journalctl tells nothing and ends well; so it does where journald does not read the kernel.
 
     Raises:
         UpstreamError: The program is not there, hangs or fails.
     """
-    result = run_command([*_ASK, "-n", "1"], timeout_seconds=PROGRAM_SECONDS)
+    result = run_command([*_ASK, "-n", "1", *_KERNEL], timeout_seconds=PROGRAM_SECONDS)
     return bool(_split(expect_success(result)))
 
 

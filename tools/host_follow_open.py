@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.errors import EvidenceNotFound, EvidenceUnreadable, OperatorError
+from tools.errors import EvidenceNotFound, EvidenceUnreadable, OperatorError, UpstreamError
 from tools.host_follow import Follower
 from tools.host_follow_file import FileFollower
-from tools.host_follow_journal import LABEL, JournalFollower, has_entries
+from tools.host_follow_journal import LABEL, JournalFollower, has_kernel_lines
 from tools.host_follow_ring import RingFollower
 from tools.host_paths import HostPaths
 
@@ -31,12 +30,15 @@ def open_follower(source: str, *, node: str, paths: HostPaths, find_position: Ca
         OperatorError: It is not there, or there is no right to read it.
     """
     if source == JOURNAL:
-        if not JOURNAL_SOCKET.exists() and not has_entries():
-            raise EvidenceNotFound("No journal is kept on this machine.", fix="daytwo follow /dev/kmsg")
+        if not has_kernel_lines():
+            raise EvidenceNotFound(
+                "No journal with lines of the kernel can be read here.",
+                fix="sudo daytwo follow journal, or daytwo follow /dev/kmsg",
+            )
         return JournalFollower(node, find_position(LABEL))
     if source:
         return _open_path(Path(source), paths, find_position)
-    if JOURNAL_SOCKET.exists() and shutil.which("journalctl") is not None and paths.is_live:
+    if paths.is_live and _has_journal():
         return JournalFollower(node, find_position(LABEL))
     failures = []
     for path in (paths.kmsg, *(path for path in paths.kernel_logs if path.exists())):
@@ -45,6 +47,13 @@ def open_follower(source: str, *, node: str, paths: HostPaths, find_position: Ca
         except OperatorError as error:
             failures.append(error.message.rstrip("."))
     raise OperatorError(f"There is no kernel log to follow: {'; '.join(failures)}.", fix="sudo daytwo follow")
+
+
+def _has_journal() -> bool:
+    try:
+        return JOURNAL_SOCKET.exists() and has_kernel_lines()
+    except UpstreamError:
+        return False  # the ring buffer or a file will do
 
 
 def _open_path(path: Path, paths: HostPaths, find_position: Callable[[str], str]) -> Follower:

@@ -64,5 +64,5 @@ def test_what_journald_holds_is_read_once(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(JOURNAL_SOCKET.exists(), reason="a journal is kept here")
 def test_a_machine_without_a_journal_says_so():
-    with pytest.raises(EvidenceNotFound, match="No journal is kept"):
+    with pytest.raises(EvidenceNotFound, match="No journal with lines of the kernel"):
         open_follower("journal", node="n-1", paths=HostPaths(), find_position=lambda _: "")

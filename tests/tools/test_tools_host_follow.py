@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import host_follow_open
 from tools.errors import OperatorError, ToolFailed
 from tools.host_follow import MAX_PIECE_LINES, LogTail
 from tools.host_follow_file import FileFollower
@@ -273,7 +274,7 @@ if "--after-cursor" in arguments:
         sys.exit(1)
     entries = entries[known[0] + 1:]
 else:
-    assert "-b" in arguments
+    assert "-b" in arguments or "-n" in arguments
 wanted = {{word.partition("=")[0]: word.partition("=")[2] for word in arguments if "=" in word}}
 entries = [entry for entry in entries if any(entry.get(key) == value for key, value in wanted.items())]
 if "-n" in arguments:
@@ -353,6 +354,22 @@ def test_a_journal_that_cannot_be_read_says_so(journal, tmp_path):
 
 
 # ---- which place ----
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_the_journal_comes_first_where_its_kernel_lines_can_be_read(journal, tmp_path, monkeypatch, readable):
+    socket = tmp_path / "socket"
+    socket.touch()
+    monkeypatch.setattr(host_follow_open, "JOURNAL_SOCKET", socket)
+    if readable:
+        add_entries(journal, 1)
+    paths = HostPaths(kmsg=tmp_path / "kmsg", kernel_logs=())
+    paths.kmsg.write_text("")
+    follower = open_follower("", node="n-1", paths=paths, find_position=lambda _: "")
+    assert follower.label == ("journalctl -k -o json" if readable else str(paths.kmsg))
+    if not readable:
+        with pytest.raises(OperatorError, match="No journal with lines of the kernel"):
+            open_follower("journal", node="n-1", paths=paths, find_position=lambda _: "")
 
 
 def test_the_first_place_that_can_be_read_is_followed(ring, tmp_path):
