@@ -27,6 +27,7 @@ from tools.parsers._log_reader import LogReader, pattern_table
 from tools.parsers._messages import find_message
 from tools.parsers._patterns import Pattern, PatternTable, no_event, on_node
 from tools.parsers._regex_bounds import bound_gaps
+from tools.sources._segments import TailDocument
 from tools.types import Line, Parsed
 
 HEADS = (
@@ -306,3 +307,17 @@ def test_the_same_seed_writes_the_same_log(tmp_path_factory: pytest.TempPathFact
     assert len(one.read_bytes().splitlines()) == lines
     assert 0.007 < interest / lines < 0.013
     assert FileDocument("one", "", one).path.stat().st_size >= 2_000_000
+
+
+@pytest.mark.parametrize("start", [1, 2, 37, 40])
+def test_the_rest_of_a_text_is_the_same_in_blocks_and_in_lines(
+    tmp_path_factory: pytest.TempPathFactory, start: int
+) -> None:
+    path = tmp_path_factory.mktemp("tail") / "kern.log"
+    lines = [f"\x1b[32m[{number:5d}.000000]\x1b[0m line {number}" for number in range(1, 41)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    tail = TailDocument(FileDocument("kern.log", "", path), start)
+    told = b"".join(tail.blocks()).decode().split("\n")
+    assert told == [""] * (start - 1) + [line.text for line in tail.lines()]
+    assert "\x1b" not in told[-1]
+    assert told[-1] == "[   40.000000] line 40"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
@@ -15,7 +16,7 @@ MAX_ROW_CHARACTERS = 600
 """Longest row of any table that is read here; what is longer is no row, and must not make a pattern run for minutes."""
 MAX_NOISE_CHARACTERS = 300
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?")
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
 PROMPT = re.compile(
     r"^\s*(?:\[[\w.@:~/ -]+\]|\(?[\w.-]*\)?\s?[\w.-]+@[\w.-]+(?::|\s)?[\w~/.-]*|[\w.-]*[:~][\w~/.-]*)?\s?"
     r"[#$%>]\s+(?:sudo\s+|time\s+|watch\s+(?:-\S+\s+)*)*(?P<command>[A-Za-z_./][\w./-]*)(?P<rest>(?:\s.*|[;|&<>]+\s.*)?)$"
@@ -34,7 +35,7 @@ _CUT = re.compile(
 
 def strip_colours(text: str) -> str:
     """Remove terminal colour and cursor sequences, which a pasted screen may hold."""
-    return _ANSI.sub("", text) if "\x1b" in text else text
+    return COLOURS.sub("", text) if "\x1b" in text else text
 
 
 def read_rows_of(document: Document) -> Iterator[Line]:
@@ -80,8 +81,12 @@ _STAMP_ONLY = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
 def is_noise(text: str) -> bool:
-    """Say whether a line holds no evidence by nature: empty, a prompt, a ruler, a cut mark, a date, `watch`'s head."""
+    """Say whether a line holds no evidence by nature: empty, a prompt, a ruler, a cut mark, a date, `watch`'s head.
+
+    Every parser asks it of the same sample, so that the last answers are kept.
+    """
     stripped = text.strip()
     if not stripped or not any(c.isalnum() for c in stripped):
         return True

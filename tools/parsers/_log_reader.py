@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import takewhile
 
 from tools.entities import make_gpu, normalise_pci
 from tools.evidence import MAX_QUOTE_CHARACTERS
@@ -226,7 +227,7 @@ class LogReader:
     def _join(self, number: int, node: str, found: Match) -> bool:
         for draft in reversed(self._recent):
             if number - draft.number > found.pattern.joins:
-                continue
+                break
             fits = draft.code.startswith(found.code) if found.pattern.attaches else draft.code == found.code
             if fits and node in ("", draft.node) and not conflicts(draft.fields, found.fields):
                 merge_match(draft, found)
@@ -234,10 +235,8 @@ class LogReader:
         return False
 
     def _is_echo(self, number: int, node: str, pattern: Pattern) -> bool:
-        return bool(pattern.echoes) and any(
-            draft.code in pattern.echoes and number - draft.number <= _ECHO_LINES and node in ("", draft.node)
-            for draft in self._recent
-        )
+        near = takewhile(lambda draft: number - draft.number <= _ECHO_LINES, reversed(self._recent))
+        return bool(pattern.echoes) and any(draft.code in pattern.echoes and node in ("", draft.node) for draft in near)
 
     def _note_unexplained(self) -> None:
         if not self._plain or self._counter.total > MAX_LINES:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
-from tools.parsers._lines import is_noise, is_prompt, strip_colours
+from tools.parsers._blocks import iterate_blocks
+from tools.parsers._lines import COLOURS, is_noise, is_prompt, strip_colours
 from tools.types import Document, Line, Parser
 from tools.walk import walk_modules
 
@@ -20,6 +21,7 @@ MAX_STRETCHES = 300
 """A text with more stretches than this is read on in the last form: prose, or a log with blank lines (a guess)."""
 MAX_HELD_LINES = 3
 _BOX = re.compile(r"^\s*[|+]")
+_COLOURS = re.compile(COLOURS.pattern.encode())
 _HEADLINE = re.compile(r"^(?:={3,}|#{2,}|-{3,}|\*{3,})\s*\S.*|^_{20,}\s*$")
 
 
@@ -66,8 +68,15 @@ class TailDocument:
 
     def blocks(self) -> Iterator[bytes]:
         """The same as bytes, empty lines standing for what comes before."""
-        yield b"\n" * (self.start - 1)
-        yield from _encode(self.lines())
+        before = self.start - 1
+        yield b"\n" * before
+        for block in iterate_blocks(self.base):
+            position = 0
+            while before and position < len(block):
+                position = block.find(b"\n", position) + 1 or len(block)
+                before -= 1
+            if position < len(block):
+                yield _COLOURS.sub(b"", block[position:]) if b"\x1b" in block else block[position:]
 
 
 @dataclass(frozen=True, slots=True)
