@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from agent.symptoms import weigh_event
 from tools.catalogue.tables import code_facts, decode_xid74
 from tools.document import TextDocument
 from tools.parsers import application_log, kernel_log
@@ -243,3 +244,35 @@ def test_a_port_in_use_is_the_programs_only_where_the_program_says_so() -> None:
         TextDocument("x.log", "", "OSError: [Errno 98] Address already in use\n")
     ).facts.events
     assert [event.code for event in found] == ["job:precondition"]
+
+
+LATER = """
+nccl:usage_error|hpc-25-14:18569:18835 [0] bootstrap.cc:131 NCCL WARN Bootstrap Root : rank 1 of 8 ranks has already checked in
+nccl:network_error|(ActorModelRayActor pid=41, ip=10.19.24.110) mlx5: gpu-7: got completion with error:
+gpu:none_to_serve|2023/06/12 09:21:25 No devices found. Waiting indefinitely.
+gpu:marked_unhealthy|Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices nvidia.com/gpu
+ray:memory_kill|[2022-08-17 02:34:49,260 E 99 99] (raylet) node_manager.cc:2926: [0] Killing worker with the latest task assigned time to free up memory.
+ray:node_lost|2023-02-24 04:30:19,237 WARNING worker.py:1851 -- Raylet is terminated: ip=10.1.7.5, id=abc3. Termination is unexpected.
+slurm:error|slurmd[13562]: spank-epilog: error: pyxis: mkdir: cannot create directory '/scratch/enroot/data': Permission denied
+"""
+
+
+@pytest.mark.parametrize("row", rows(LATER))
+def test_lines_of_plugins_runtimes_and_launchers(row: str) -> None:
+    code, _, line = row.partition("|")
+    found = application_log.parse(TextDocument("x.log", "", line + "\n")).facts.events
+    assert [event.code for event in found] == [code]
+
+
+def test_a_probe_that_was_not_called_means_another_driver_and_is_no_fault_of_gpus() -> None:
+    (event,) = read("[  12.0] NVRM: The NVIDIA probe routine was not called for 3 device(s).\n")
+    assert event.code == "driver:device_taken"
+    assert weigh_event(event).fault == "gpu_driver_not_loaded"
+
+
+def test_logs_of_the_firmware_that_are_not_shipped_are_no_fault() -> None:
+    lines = "nvidia 0000:01:00.0: Direct firmware load for nvidia/610.57.04/gsp_log_ga10x.bin failed, error -2"
+    assert codes(f"[  9.0] {lines}\n") == ["driver:platform_notice"]
+    assert codes("[  9.0] nvidia 0000:01:00.0: Direct firmware load for nvidia/610.57.04/gsp_ga10x.bin failed\n") == [
+        "driver:firmware_missing"
+    ]

@@ -70,6 +70,13 @@ _NCCL = (
         on_job,
     ),
     Pattern(
+        "nccl:network_error",
+        ("ot completion with error",),
+        r"mlx\d+: (?P<host>\S+): (?P<reason>got completion with error)",
+        on_job,
+        joins=6,
+    ),
+    Pattern(
         "nccl:remote_error",
         ("losed by remote peer",),
         r"[Cc]onnection closed by remote peer(?: (?P<peer>\S+))?",
@@ -227,10 +234,11 @@ _NCCL_SETUP = (
             "Message truncated",
             "invalid argument",
             "both on CUDA device",
+            "has already checked in",
         ),
         (
             r"NCCL WARN.*?(?P<reason>Duplicate GPU detected.*|Mismatched collective.*|Message truncated.*"
-            r"|.*(?i:mismatch(?:ed)?\b.*(?:version|rank|count)|version mismatch).*)"
+            r"|.*ranks has already checked in|.*(?i:mismatch(?:ed)?\b.*(?:version|rank|count)|version mismatch).*)"
         ),
         on_job,
     ),

@@ -118,12 +118,14 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             "NVIDIA probe routine was not called",
             "NVIDIA devices probed",
+            "graphics adapter probed",
             "another driver was loaded",
             "already bound to",
         ),
         (
-            rf"NVRM: (?:GPU (?P<pci>{BDF}) )?(?P<reason>The NVIDIA probe routine was not called for (?P<devices>\d+)"
-            rf" device|No NVIDIA devices probed|This can occur when another driver was loaded|(?:is )?already bound to"
+            rf"NVRM: (?:GPU (?P<pci>{BDF}) )?(?P<reason>The NVIDIA probe routine was not called for (?P<unbound>\d+)"
+            rf" device|No NVIDIA (?:devices|graphics adapter) probed"
+            r"|This can occur when another driver was loaded|(?:is )?already bound to"
             rf" (?P<owner>[\w-]+))"
         ),
         on_node,
@@ -192,9 +194,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "driver:firmware_missing",
         ("irect firmware load for nvidia", "SP firmware image", "gsp_ga10x.bin", "gsp_tu10x.bin"),
         (
-            rf"(?:nvidia (?P<pci>{BDF}): )?(?P<reason>Direct firmware load for nvidia/\S+ failed.*|.*GSP firmware "
-            rf"image .*(?:not"
-            rf" found|failed|could not).*)"
+            rf"(?:nvidia (?P<pci>{BDF}): )?(?P<reason>Direct firmware load for nvidia/(?!\S*_log_)\S+ failed.*"
+            r"|.*GSP firmware image .*(?:not found|failed|could not).*)"
         ),
         on_node,
     ),
@@ -206,10 +207,12 @@ PATTERNS: tuple[Pattern, ...] = (
             "PlatformRequestHandler",
             "Power Source change event",
             "falling back to PCIe virtual",
+            "gsp_log_",
         ),
         (
-            r"NVRM: .*(?P<reason>PRH failed.*|pfmreqhndlr\w+: .*|PlatformRequestHandler.*"
-            r"|Failed to handle Power Source change event.*|Failed to enable MSI; falling back.*)"
+            r"(?:NVRM: .*|nvidia \S+: )(?P<reason>PRH failed.*|pfmreqhndlr\w+: .*|PlatformRequestHandler.*"
+            r"|Failed to handle Power Source change event.*|Failed to enable MSI; falling back.*"
+            r"|.*\bgsp_log_\S+ failed, error.*|Failed to load gsp_log_.*)"
         ),
         on_node,
         joins=20,

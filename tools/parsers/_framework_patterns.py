@@ -30,20 +30,29 @@ def _refine_errno(fields: Fields) -> Fields | None:
 _RAY = (
     Pattern(
         "ray:memory_kill",
-        ("memory pressure (OOM)", "running low on memory", "memory usage threshold", "System memory low at node"),
+        (
+            "memory pressure (OOM)",
+            "running low on memory",
+            "memory usage threshold",
+            "System memory low at node",
+            "to free up memory",
+            "NODE_OUT_OF_MEMORY",
+        ),
         (
             r"(?P<reason>\b[1-9]\d* Workers \(tasks / actors\) killed due to memory pressure.*|killed due to the node"
-            r" running low on memory.*|exceeds the memory usage threshold.*|System memory low at node.*)"
+            r" running low on memory.*|exceeds the memory usage threshold.*|System memory low at node.*"
+            r"|Killing worker .*to free up memory.*|exit_type = NODE_OUT_OF_MEMORY.*)"
         ),
         on_node,
         joins=10,
     ),
     Pattern(
         "ray:node_lost",
-        ("missed too many heartbeats", "has been marked dead", "NodeDiedError", "raylet crashed", "node died"),
+        ("missed too many heartbeats", "has been marked dead", "NodeDiedError", "Raylet is terminated", "node died"),
         (
             r"(?P<reason>has been marked dead because the detector has missed too many heartbeats"
-            r"|missed too many heartbeats|(?:ray\.exceptions\.)?NodeDiedError.*|has been marked dead\b.*)"
+            r"|missed too many heartbeats|(?:ray\.exceptions\.)?NodeDiedError.*|has been marked dead\b.*"
+            r"|Raylet is terminated: .*)"
         ),
         on_node,
         joins=10,

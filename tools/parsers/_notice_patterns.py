@@ -24,6 +24,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "process group has NOT been destroyed",
             "could not find environment variable",
             "may result in lower",
+            "falling back to simple order",
+            "gsp_log_",
         ),
         (
             r"(?P<reason>\[c10d\] The IPv6 network addresses of .* cannot be retrieved"
@@ -34,6 +36,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|This IS(?: NOT)? expected if you are initializing"
             r"|The current process just got forked, after parallelism has already been used"
             r"|process group has NOT been destroyed before we destruct"
+            r"|NCCL WARN Could not find a path for pattern -?\d+, falling back to simple order"
             r"|Warning: could not find environment variable|parameters will be used, which may result in lower)"
         ),
         on_job,

@@ -112,6 +112,12 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=10,
     ),
     Pattern(
+        "gpu:none_to_serve",
+        ("No devices found. Waiting", "ailed to detect NVIDIA devices", "No valid resources detected"),
+        r"(?P<reason>No devices found\. Waiting indefinitely|failed to detect NVIDIA devices)",
+        on_node,
+    ),
+    Pattern(
         "gpu:driver_missing",
         ("could not select device driver", "unknown or invalid runtime name", "unresolvable CDI devices"),
         (
@@ -142,10 +148,16 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:marked_unhealthy",
-        ("marked unhealthy", "will go unhealthy", "arking device unhealthy", "evice is unhealthy"),
+        (
+            "marked unhealthy",
+            "will go unhealthy",
+            "arking device unhealthy",
+            "evice is unhealthy",
+            "no healthy devices",
+        ),
         (
             r"(?P<reason>device marked unhealthy: (?P<uuid>GPU-[0-9a-f-]{36})?.*|device will go unhealthy.*"
-            r"|[Mm]arking (?:\w+ )?device (?:as )?unhealthy.*)"
+            r"|[Mm]arking (?:\w+ )?device (?:as )?unhealthy.*|Allocate failed due to no healthy devices present.*)"
         ),
         _on_uuid,
     ),

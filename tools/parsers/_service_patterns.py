@@ -219,13 +219,14 @@ _SLURM = (
             "Unable to register",
             "nable to contact slurm controller",
             "Munge decode failed",
+            "pyxis: ",
             "ealthCheck",
             "ealth check",
         ),
         (
             r"(?P<reason>"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|failure|hung).*|launch failed requeued.*|has low "
-            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*"
+            r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|error: pyxis: (?!\s).*"
             r"|(?:slurm\w*\S*|error): (?:error: )?Unable to register.*|[Uu]nable to contact slurm controller.*"
             r"|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: Unable to contact.*"
             r"|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
