@@ -33,7 +33,16 @@ CORRECTED_ERRORS_PER_PAGE = 10
 def count_errors(events: Sequence[Event]) -> int:
     """Add up what the lines say they count; a line without a count is one."""
     return sum(
-        int(event.fields.get("count", "1")) if event.fields.get("count", "1").isdigit() else 1 for event in events
+        int(event.fields.get("count", "1")) if event.fields.get("count", "1").isdecimal() else 1 for event in events
+    )
+
+
+def is_worded(suspicion: Suspicion) -> bool:
+    """Whether nothing but the words of unknown lines speaks for it."""
+    return (
+        bool(suspicion.events)
+        and not suspicion.findings
+        and all(e.code.startswith("wording:") for e in suspicion.events)
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.faults import Difference, load_differences, load_faults
-from agent.types import CONFIDENCE_RANK, Action, Case, Confidence, SeverityWord, Status, Urgency
+from agent.faults import Difference, Fault, load_differences, load_faults
+from agent.types import CONFIDENCE_RANK, SEVERITY_RANK, Action, Case, Confidence, SeverityWord, Status, Urgency
 
 ACTION_RANK: dict[Action, int] = {
     "none": 0,
@@ -55,9 +55,21 @@ class Decision:
     why: str = ""
 
 
+WORDED = "worded"
+"""Note of a case for which nothing but the words of unknown lines speaks."""
+
+
+def _soften(fault: Fault) -> Difference:
+    action = min(fault.action, "run_diagnostics", key=lambda name: ACTION_RANK[name])
+    severity = min(fault.severity, "warning", key=lambda word: SEVERITY_RANK[word])
+    return Difference(severity, action, "none", "none", "No rule knows these lines: their words alone speak of it")
+
+
 def find_difference(case: Case) -> Difference | None:
     """The first row of `differs.csv` whose note the case carries; None where the fault table stands."""
     table = load_differences()
+    if WORDED in case.notes:
+        return _soften(load_faults()[case.primary.fault])
     keys = ((fault, note) for fault, note in table if fault == case.primary.fault and note in case.notes)
     key = next(keys, None)
     return table[key] if key else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agent.circumstances import CIRCUMSTANCES, Scene
+from agent.circumstances import CIRCUMSTANCES, Scene, is_worded
 from agent.doubts import find_doubts
 from agent.episodes import annotate_episodes
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
+from agent.policy import WORDED
 from agent.types import Suspicion
 from tools.catalogue.tables import xid_facts
 from tools.entities import resolve_entities
@@ -43,7 +44,13 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
         place = _place_of(finding.fault_hint, spelling[finding.entity])
         _add(groups, finding.fault_hint, place, weight, finding=finding)
     scene = Scene(events, facts)
-    return [note_circumstances(suspicion, scene) for suspicion in groups.values()]
+    return [note_circumstances(suspicion, scene) for suspicion in drop_words(list(groups.values()))]
+
+
+def drop_words(suspicions: Sequence[Suspicion]) -> list[Suspicion]:
+    """Leave out what only the words of unknown lines speak of, where something is known to be wrong."""
+    known = [s for s in suspicions if not is_worded(s)]
+    return known if any(s.fault not in NOT_A_FAULT for s in known) else list(suspicions)
 
 
 def _add(
@@ -118,14 +125,16 @@ COMPANY: Mapping[str, str] = {
 def _default_policy(event: Event) -> EventPolicy:
     # 63 of the catalogue's 172 Xid codes are unused: they page nobody. A code that it does not know is unknown.
     family, _, number = event.code.partition(":")
-    unused = family == "xid" and number.isdigit() and int(number) in xid_facts()
+    unused = family == "xid" and number.isdecimal() and int(number) in xid_facts()
     return EventPolicy(event.code, "benign", "weak", "a code that the catalogue calls unused") if unused else NO_POLICY
 
 
 def note_circumstances(suspicion: Suspicion, scene: Scene) -> Suspicion:
     """Add the notes that hold for a suspicion and what speaks against it; `weak_only` where all its signs are weak."""
     notes = [note for fault, note, holds in CIRCUMSTANCES if fault == suspicion.fault and holds(suspicion, scene)]
-    if suspicion.weight == "weak":
+    if is_worded(suspicion):
+        notes.append(WORDED)
+    elif suspicion.weight == "weak":
         notes.append("weak_only")
         if any(_is_forgeable(event) for event in suspicion.events):
             notes.append("forgeable")

@@ -36,6 +36,11 @@ def is_alarm(text: str) -> bool:
     return bool(_ALARM.search(text)) and not _HARMLESS.search(text)
 
 
+def is_harmless(text: str) -> bool:
+    """Say whether a line is one of those known to name trouble for nothing."""
+    return bool(_HARMLESS.search(text))
+
+
 def count_alarms(lines: Iterable[str]) -> tuple[int, str]:
     """Count lines that name trouble.
 

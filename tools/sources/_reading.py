@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
+from tools.harmless import neutralise
 from tools.parsers._kernel_forms import split_head
+from tools.parsers._wording import read_wording
 from tools.types import Coverage, Document, Entity, Event, Facts, Parsed, Parser, Unread
 
 JUMP_SECONDS = 1.0
@@ -16,6 +19,9 @@ MIN_UNREAD_LINES = 5
 LOG_DOMAINS = frozenset({"kernel_log", "application"})
 MAX_TIMED_LINES = 20_000
 """In longer logs the last line is not looked for: their length alone speaks for them, and reading on costs time."""
+MAX_WORDED_LINES = 1000
+EMPTY = "empty file"
+UNEXPLAINED = "log:unexplained"
 _SHOWN_CHARACTERS = 120
 _TABLES = {
     "iostat": "iostat -x 1 2",
@@ -38,8 +44,33 @@ def read_stretch(document: Document, parsers: Sequence[Parser]) -> Facts:
 
     A line that the best parser made an event of is left to it.
     """
-    if not parsers:
-        return Facts(coverage=(_unknown_form(document),))
+    facts = _read_known(document, parsers) if parsers else Facts(coverage=(_unknown_form(document),))
+    return _add_wording(document, facts) if _tells_nothing(facts) else facts
+
+
+def _tells_nothing(facts: Facts) -> bool:
+    """Whether the text cries in words that no rule knows, or is of no form that is known."""
+    if facts.windows or facts.links or any(event.code != UNEXPLAINED for event in facts.events):
+        return False
+    return bool(facts.events) or any(row.status != "read" and row.reason != EMPTY for row in facts.coverage)
+
+
+def _add_wording(document: Document, facts: Facts) -> Facts:
+    """Let the words of a short text speak where nothing in it is known; a text that is read so is not missing."""
+    lines = tuple(islice(document.lines(), MAX_WORDED_LINES))
+    events = read_wording(document.label, document.node, lines)
+    if not events:
+        return facts
+    rows = [
+        replace(row, status="partial", reason=f"by its words alone: {row.reason}", fix=row.fix or _show(document))
+        if row.status == "missing" and row.reason != EMPTY
+        else row
+        for row in facts.coverage
+    ]
+    return replace(facts, events=(*facts.events, *events), coverage=tuple(rows))
+
+
+def _read_known(document: Document, parsers: Sequence[Parser]) -> Facts:
     if parsers[0].DOMAIN in ("inventory", "jobs"):
         # A list of settings holds words that a log would tell as trouble.
         parsers = parsers[:1]
@@ -93,9 +124,9 @@ def _unknown_form(document: Document) -> Coverage:
         if line.text.strip():
             total += 1
             if len(samples) < 3:
-                samples.append(line.text.strip()[:_SHOWN_CHARACTERS])
+                samples.append(neutralise(line.text.strip()[:_SHOWN_CHARACTERS]))
     if not total:
-        return Coverage(document.label, "input", "missing", "empty file")
+        return Coverage(document.label, "input", "missing", EMPTY)
     reason = f"of no form that is known: {total} of {total} lines unread: {' | '.join(samples)}"
     return Coverage(document.label, "input", "missing", reason, "daytwo triage --help")
 
