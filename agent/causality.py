@@ -64,4 +64,4 @@ def _share(side: str, evidence: Evidence) -> int:
 
 def _split_place(source: str) -> tuple[str, int | None]:
     name, _, line = source.rpartition(":")
-    return (name, int(line)) if line.isdigit() else (source, None)
+    return (name, int(line)) if line.isdecimal() else (source, None)

@@ -119,11 +119,11 @@ def _contradicts(one: Entity, other: Entity) -> bool:
 
 def _knowledge(entity: Entity) -> tuple[int, int, int, str]:
     # The spelling breaks ties, so that the same evidence always resolves the same way.
-    return (len(entity.ids), int(entity.name.isdigit()), int(bool(entity.node)), str(entity))
+    return (len(entity.ids), int(entity.name.isdecimal()), int(bool(entity.node)), str(entity))
 
 
 def _merge(group: list[Entity]) -> Entity:
-    best = max(group, key=lambda e: (int(e.name.isdigit()), int(bool(e.node)), len(e.ids), str(e)))
+    best = max(group, key=lambda e: (int(e.name.isdecimal()), int(bool(e.node)), len(e.ids), str(e)))
     ids: dict[str, str] = {}
     for entity in reversed(group):
         ids.update(entity.id_map)

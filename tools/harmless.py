@@ -26,6 +26,11 @@ def neutralise(text: str) -> str:
     return text if text.isprintable() else "".join(map(_neutralise_character, text))
 
 
+def neutralise_name(text: str) -> str:
+    """Make a name of a file, host or device harmless: as a text, and a line end in it is none either."""
+    return neutralise(text).replace("\n", "\ufffd")
+
+
 def _neutralise_character(c: str) -> str:
     if c.isprintable() or c == "\n":
         return c

@@ -43,7 +43,7 @@ def open_evidence(context: ToolContext, id: str, offset: int = 0) -> ToolResult:
 
 def _find_neighbours(context: ToolContext, evidence: Evidence) -> list[Event]:
     source, _, line = evidence.source.rpartition(":")
-    if not line.isdigit():
+    if not line.isdecimal():
         return []
     return [
         event
@@ -56,7 +56,7 @@ def _find_neighbours(context: ToolContext, evidence: Evidence) -> list[Event]:
 
 def _spell_command(evidence: Evidence) -> str:
     source, _, line = evidence.source.rpartition(":")
-    if not line.isdigit():
+    if not line.isdecimal():
         return evidence.source
     first, last = max(int(line) - NEIGHBOUR_LINES, 1), int(line) + NEIGHBOUR_LINES
     return f"sed -n '{first},{last}p' {source}"

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.harmless import neutralise_name
 from tools.names import clean_device_name, clean_name
 
 EntityKind = Literal[
@@ -218,6 +219,13 @@ class Coverage:
     fix: str = ""
     lines: int = 0
     end_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        # Names of files and members of archives come from whoever made them.
+        for name in ("entity", "reason", "fix"):
+            text = getattr(self, name)
+            if not text.isprintable():
+                object.__setattr__(self, name, neutralise_name(text))
 
 
 @dataclass(frozen=True, slots=True)

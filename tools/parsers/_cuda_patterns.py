@@ -74,7 +74,7 @@ def _refine(fields: Fields) -> Fields | None:
     if error.startswith(("(", "cudaSuccess")) and "err" not in error.lower():
         return None
     number = fields.get("number", "")
-    told = _NUMBERS.get(int(number)) if number.isdigit() else None
+    told = _NUMBERS.get(int(number)) if number.isdecimal() else None
     code = told or next((code for expression, code in _CODES if expression.search(error)), "cuda:error")
     return {**fields, "code": code}
 

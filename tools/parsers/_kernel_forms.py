@@ -131,7 +131,7 @@ def strip_decoration(raw: str) -> tuple[str, str]:
 def split_head(raw: str) -> Head:
     """Read the head of a line; a line of no known form comes back whole, without moment and writer."""
     text, node = strip_decoration(raw)
-    in_container = _CRI.match(text) if text[:1].isdigit() else None
+    in_container = _CRI.match(text) if text[:1].isdecimal() else None
     if in_container:
         text = text[in_container.end() :]
     head = _split_json(text) if text[:1] == "{" else _split_plain(text)
@@ -371,7 +371,7 @@ def _split_json(text: str) -> Head:
 
 def _read_journal(record: dict[str, object]) -> Head:
     stamp, message = str(record.get("__REALTIME_TIMESTAMP", "")), str(record["MESSAGE"])
-    moment = Moment("utc", int(stamp) / 1e6) if stamp.isdigit() and len(stamp) < 18 else NO_MOMENT
+    moment = Moment("utc", int(stamp) / 1e6) if stamp.isdecimal() and len(stamp) < 18 else NO_MOMENT
     host = str(record.get("_HOSTNAME", ""))
     if record.get("_TRANSPORT") == "kernel":
         return _tagged(host, "kernel", message, moment)._replace(form="journal json")

@@ -113,7 +113,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("(sct 0x",),
         (
             r"\b(?P<device>nvme\d+(?:(?:c\d+)?n\d+)?): (?P<command>[\w /]+)\(0x\w+\)(?: @ LBA (?P<lba>\d+), "
-            r"(?P<blocks>\d+) blocks)?, (?P<reason>.*?) \(sct (?P<sct>0x\w+) / sc (?P<sc>0x\w+)\)"
+            r"(?P<blocks>\d+) blocks)?, (?P<reason>.*?) \(sct (?P<sct>0x[0-9a-fA-F]{1,8}) / sc (?P<sc>0x[0-9a-fA-F]{1,8})\)"
         ),
         on_disk,
         refine=_refine_status,

@@ -206,7 +206,7 @@ def _walk(tree: object, test: str, depth: int) -> Iterator[tuple[str, str, str]]
         texts = list(_texts(tree.get("warnings")))
         is_summed_up = "results" in tree or not (texts or gpu)
         for words in texts or ([] if status.lower() != "fail" or is_summed_up else [""]):
-            yield test, gpu if gpu.isdigit() else "", words
+            yield test, gpu if gpu.isdecimal() else "", words
     for key, value in tree.items():
         if key != "warnings":
             yield from _walk(value, test, depth + 1)
@@ -227,7 +227,7 @@ def _walk_health(tree: object) -> Iterator[tuple[str, str, str]]:
 def _health_rows(node: object, name: str, gpu: str, depth: int) -> Iterator[tuple[str, str, str]]:
     if not isinstance(node, dict) or depth > MAX_DEPTH:
         return
-    gpu = name if name.isdigit() else gpu
+    gpu = name if name.isdecimal() else gpu
     value = node.get("value")
     if isinstance(value, str) and len(value) > _LONGEST_STATUS:
         yield name, gpu, value.strip()

@@ -92,7 +92,7 @@ class _Table:
             return False
         self.rows += 1
         is_real = not any(_FULL_OK.search(cell or "") for cell in (match["fs"], match["type"], match["mount"]))
-        if match["use"].isdigit() and int(match["use"]) >= FULL_PERCENT and is_real:
+        if match["use"].isdecimal() and int(match["use"]) >= FULL_PERCENT and is_real:
             fields = {"mount": match["mount"], "device": match["fs"], "of": self.unit}
             self.sheet.add(line, self.node, "limit:disk_space", fields)
         return True

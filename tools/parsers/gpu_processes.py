@@ -127,7 +127,7 @@ class _Table:
         if not self.columns or not cells or len(cells) < len(self.columns) or line.text.startswith("#"):
             return bool(_UNITS.match(line.text) or _DCGM_UNITS.match(line.text))
         row = dict(zip(self.columns, cells, strict=False))
-        if not row.get("gpu", "").isdigit():
+        if not row.get("gpu", "").isdecimal():
             return False
         if "pid" not in row:
             self._put_row(line, row)

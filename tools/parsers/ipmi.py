@@ -239,7 +239,7 @@ def _split_sensor(text: str) -> tuple[str, str]:
 
 def _read_sensor(cells: Sequence[str]) -> _Record | None:
     """A row of `ipmi-sensors`: id, name, type, perhaps state, reading, units, thresholds, and the event last."""
-    if len(cells) < 5 or not cells[0].isdigit() or cells[2].lower() not in _TYPES:
+    if len(cells) < 5 or not cells[0].isdecimal() or cells[2].lower() not in _TYPES:
         return None
     words = cells[-1].replace("' '", ", ")
     return _Record(cells[1], cells[2], words if "'" in words else "")

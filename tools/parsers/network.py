@@ -180,7 +180,7 @@ class _Host:
             now.has_carrier = up_flag in flags and "NO-CARRIER" not in flags
             words = rest.split()
             mtu = words[words.index("mtu") + 1] if "mtu" in words[:-1] else ""
-            is_large = mtu.isdigit() and JUMBO_BYTES <= int(mtu) < 60000
+            is_large = mtu.isdecimal() and JUMBO_BYTES <= int(mtu) < 60000
             now.is_meant = now.is_meant or "SLAVE" in flags or " master bond" in rest or is_large
         elif brief is not None and brief["name"] != "lo":
             now = self._open(brief["name"], line)

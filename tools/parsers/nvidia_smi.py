@@ -172,7 +172,7 @@ class _Table:
 
     def _put_ecc(self, gpu: Entity, cell: str | None, line: Line) -> None:
         text = (cell or "").strip()
-        count = parse_number(text) if text.isdigit() else None
+        count = parse_number(text) if text.isdecimal() else None
         reason = "" if count is not None else "error" if "ERR" in text else "not_supported" if text else "cut"
         quote = make_quote(self.document, line) if count is not None else None
         self.readings.put(gpu, _ECC, count, reason=reason, quote=quote)

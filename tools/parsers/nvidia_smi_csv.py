@@ -96,7 +96,7 @@ class _Rows:
         row = dict(zip(self.names, cells, strict=True))
         gpu = make_gpu(
             self.document.node,
-            index=row.get("index") if row.get("index", "").isdigit() else None,
+            index=row.get("index") if row.get("index", "").isdecimal() else None,
             pci=row.get("pci.bus_id", row.get("gpu_bus_id", "")),
             uuid=row.get("uuid", row.get("gpu_uuid", "")),
         )

@@ -88,11 +88,13 @@ class _Table:
 
     def _read_partition(self, line: Line) -> bool:
         cells = line.text.split()
+        if len(cells) < 4:
+            return False
         state = next((cell for cell in cells if _BAD_STATE.match(cell)), "")
         place = cells[-1] if self.by_partition else cells[0]
-        for node in list(expand_hostlist(place))[:64] if state and len(cells) >= 4 else []:
+        for node in list(expand_hostlist(place))[:64] if state else []:
             self._tell(line, node, "", state)
-        return len(cells) >= 4
+        return True
 
     def read_node(self, line: Line) -> bool:
         node, state, reason = _NODE.match(line.text), _STATE.search(line.text), _REASON.match(line.text)
@@ -134,7 +136,7 @@ class _Table:
         row = dict(zip([name.lower() for name in self.columns], cells, strict=False))
         job = row.get("jobid", "").split(".")[0]
         state = next((cell for cell in cells if cell.strip("+").isupper() and cell.strip("+") in _JOB_CODES), "")
-        if "." not in row.get("jobid", ".") and job[:1].isdigit() and state:
+        if "." not in row.get("jobid", ".") and job[:1].isdecimal() and state:
             entity = Entity("job", self.sheet.node, job)
             self.sheet.add(line, entity, _JOB_CODES[state.strip("+")], {"job": job, "state": state})
-        return bool(job[:1].isdigit())
+        return bool(job[:1].isdecimal())

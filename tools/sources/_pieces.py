@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from tools.errors import EvidenceNotFound
+from tools.harmless import neutralise_name
 from tools.sources._archives import (
     GZIP_MAGIC,
     ZIP_MAGIC,
@@ -48,6 +49,10 @@ class Piece:
     label: str
     path: Path
     root: Path
+
+    def __post_init__(self) -> None:
+        if not self.label.isprintable():
+            object.__setattr__(self, "label", neutralise_name(self.label))
 
 
 class Pieces:
@@ -93,7 +98,7 @@ class Pieces:
     def _spool(self, stdin: IO[bytes] | None) -> list[Piece]:
         if stdin is None:
             return []
-        target = self._new_folder() / "input"
+        target = self._scratch / "input"
         self._copy(stdin, target, STDIN_LABEL, self._max_bytes)
         return list(self._open(target, STDIN_LABEL, target.parent))
 
