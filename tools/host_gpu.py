@@ -70,7 +70,7 @@ def _window(report: NvmlReport, entities: tuple[Entity, ...]) -> Window:
             else:
                 reasons[row, name] = reading.reason if reading is not None else _why_unread(gpu)
     rows = [(row, gpu) for row, gpu in enumerate(report.gpus) if gpu.readings]
-    quotes = {row: _quote_row(gpu) for row, gpu in rows}
+    quotes = {row: _quote_row(gpu, report.driver_version) for row, gpu in rows}
     lines = {(row, signal.name): quote for row, gpu in rows for signal, quote in _quote_signals(gpu)}
     return Window(entities, np.array([report.time]), values, SOURCE, None, reasons, quotes, "utc", lines)
 
@@ -96,8 +96,8 @@ _BY_CALL = {signal.nvml: signal for signal in SIGNALS.values() if signal.nvml}
 _MAIN_CALLS = frozenset(SIGNALS[name].nvml for name in MAIN_GPU_SIGNALS)
 
 
-def _quote_row(gpu: GpuReport) -> Quote:
-    told = [f"VBIOS {gpu.vbios}"] if gpu.vbios else []
+def _quote_row(gpu: GpuReport, driver_version: str) -> Quote:
+    told = [f"driver {driver_version}", f"VBIOS {gpu.vbios or 'not told'}"]
     told += [
         f"{reading.call} = {_spell(_BY_CALL[reading.call], reading.value)}"
         for reading in _answered(gpu)

@@ -210,6 +210,8 @@ def test_driver_and_vbios_are_read(nvml_standin):
     nvml_standin({"gpu_count": 1, "all": {"vbios": "96.00.74.00.0D"}})
     report = read_gpus(timeout_seconds=5.0)
     assert (report.driver_version, report.gpus[0].vbios) == ("570.124.06", "96.00.74.00.0D")
+    text = build_gpu_facts(report, node="n-1").windows[0].quotes[0].text
+    assert "driver 570.124.06, VBIOS 96.00.74.00.0D" in text
 
 
 @pytest.mark.parametrize("call", ["nvmlDeviceGetViolationStatus", "nvmlDeviceGetTemperatureThreshold"])
