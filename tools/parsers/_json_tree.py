@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
-from tools.parsers._lines import is_prompt
+from tools.parsers._lines import is_noise, is_prompt
 from tools.types import Document, Line
 
 MAX_JSON_CHARACTERS = 64 * 1024 * 1024
 _BEFORE_CHARACTERS = 60
+_START = re.compile(r"\{(?=\s*(?:[\"}]|$))|\[(?=\s*(?:[\[{\"\d\]-]|$))")
+"""Where a value of JSON begins; the bracket of a prompt is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,14 @@ def _cut_line(line: Line, word: str) -> Line:
 
 
 def starts_json(document: Document) -> bool:
-    """Say whether the first line that is neither empty nor a prompt begins as JSON does."""
-    told = (line.text.strip() for line in document.lines() if line.text.strip() and not is_prompt(line.text))
-    return next(told, "")[:1] in ("{", "[")
+    """Say whether the first line that is no noise begins as JSON does."""
+    for line in document.lines():
+        text = line.text.strip()
+        if _START.match(text):
+            return True
+        if not is_noise(text) and not text.startswith("#"):
+            return False
+    return False
 
 
 def read_json_text(document: Document) -> JsonText:
@@ -75,8 +83,8 @@ def _decode(text: str, lines: Sequence[Line]) -> tuple[tuple[object, ...], tuple
 
 
 def _find_start(text: str, start: int) -> int:
-    places = [place for mark in "{[" if (place := text.find(mark, start)) >= 0]
-    return min(places, default=-1)
+    match = _START.search(text, start)
+    return match.start() if match is not None else -1
 
 
 def list_dicts(value: object) -> Iterator[dict[str, object]]:

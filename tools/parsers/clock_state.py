@@ -66,7 +66,6 @@ class _State:
         self.sheet = Sheet(document, DOMAIN)
         self.node = self.sheet.make_node()
         self.told = 0
-        self.head: Line | None = None
         self.sources: list[Line] = []
         self.is_followed = False
         self.failed = False
@@ -94,7 +93,7 @@ class _State:
             self.is_followed = self.is_followed or match["state"] == "*"
             return True
         if line.text.lstrip().startswith("MS Name/IP address"):
-            self.head = line
+            self.close_table()
         return bool(_SOURCES_HEAD.match(line.text) or _LEGEND.match(line.text))
 
     def read_ntpq(self, line: Line) -> bool:
@@ -103,8 +102,10 @@ class _State:
             if _FAILURE.match(line.text):
                 self.failed = True
                 return True
-            self.head = line if _NTPQ_HEAD.match(line.text) else self.head
-            return bool(_NTPQ_HEAD.match(line.text))
+            is_head = bool(_NTPQ_HEAD.match(line.text))
+            if is_head:
+                self.close_table()
+            return is_head
         self.sources.append(line)
         is_peer = match["tally"] in "*o#"
         self.is_followed = self.is_followed or is_peer
@@ -123,12 +124,18 @@ class _State:
             self._tell(line, "clock:unsynchronised")
         return True
 
-    def build(self) -> Facts:
-        """The events; a table of sources without a row, or a daemon that does not answer, is told as a gap."""
+    def close_table(self) -> None:
+        """Judge the sources of the table that is at an end."""
+        self.told += len(self.sources)
         if self.sources and not self.is_followed:
             self._tell(self.sources[0], "clock:unsynchronised")
+        self.sources, self.is_followed = [], False
+
+    def build(self) -> Facts:
+        """The events; a table of sources without a row, or a daemon that does not answer, is told as a gap."""
+        self.close_table()
         facts = self.sheet.build_facts()
-        if self.told or self.sources:
+        if self.told:
             return facts
         reason = "the time service does not answer" if self.failed else "a table without a source of time"
         gap = Coverage(

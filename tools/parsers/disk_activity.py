@@ -13,13 +13,14 @@ from datetime import datetime
 
 from tools.diskstats import DiskCounters, compute_figures, parse_diskstats
 from tools.parsers._iostat_times import parse_day, parse_stamp
+from tools.parsers._json_tree import starts_json
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, is_noise, parse_number
 from tools.parsers._readings import Readings
 from tools.parsers._sheet import Sheet
 from tools.parsers._sysstat_json import read_reports
 from tools.parsers.iostat import COLUMNS
-from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed, Quote
+from tools.types import Clock, Document, Domain, Entity, Facts, Line, Parsed, Quote, Window
 
 FORM = "disk_activity"
 DOMAIN: Domain = "disk"
@@ -65,7 +66,7 @@ def _read_header(text: str) -> list[str]:
 def parse(document: Document) -> Parsed:
     """Read every interval as a column; counters alone give the disks and a gap."""
     activity = _Activity(document)
-    whole = read_reports(document) if activity.is_json() else None
+    whole = read_reports(document) if starts_json(document) else None
     if whole is not None:
         for report in whole:
             activity.sheet.node = activity.sheet.node or report.node
@@ -85,6 +86,7 @@ class _Activity:
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
         self.readings = Readings(document.label)
+        self.windows: list[Window] = []
         self.day: datetime | None = None
         self.clock: Clock = "none"
         self.columns: list[str] = []
@@ -94,14 +96,10 @@ class _Activity:
         self.seconds = 0.0
         self.copies: list[dict[str, tuple[DiskCounters, Line]]] = []
 
-    def is_json(self) -> bool:
-        """Whether the text begins as JSON does."""
-        told = (line.text.strip() for line in self.sheet.document.lines() if not is_noise(line.text))
-        return next(told, "")[:1] in ("{", '"')
-
     def read_system(self, line: Line) -> bool:
         match = _SYSTEM.match(line.text)
         if match is not None:
+            self._close_run()
             self.sheet.node = self.sheet.node or match["host"]
             self.day = parse_day(match["date"])
         return match is not None
@@ -195,12 +193,17 @@ class _Activity:
             self._measure()
         elif self.copies and not len(self.readings):
             self.sheet.miss("counters since boot tell nothing of the present", "iostat -x 1 2")
+        self._close_run()
+        counted = [Entity("disk", self.sheet.node, name) for copy in self.copies for name in copy]
+        entities = tuple(dict.fromkeys([*(disk for window in self.windows for disk in window.entities), *counted]))
+        return Facts(tuple(self.windows), entities=entities, coverage=tuple(dict.fromkeys(self.sheet.gaps)))
+
+    def _close_run(self) -> None:
+        """Keep the intervals of one day as a window; the latest one is the present."""
         if len(self.readings) and not self.readings.has_ever("disk_utilization_ratio"):
             self.sheet.miss("the columns do not tell how busy a disk is", "sar -d, or iostat -x 1 2")
-        counted = [Entity("disk", self.sheet.node, name) for copy in self.copies for name in copy]
-        entities = tuple(dict.fromkeys([*self.readings.entities, *counted]))
-        coverage: tuple[Coverage, ...] = tuple(self.sheet.gaps)
-        return Facts(tuple(self.readings.build(clock=self.clock)), entities=entities, coverage=coverage)
+        self.windows += self.readings.build(clock=self.clock)
+        self.readings, self.columns, self.stamp = Readings(self.sheet.document.label), [], ""
 
     def _measure(self) -> None:
         """Compute the rates of the last interval between two copies of the counters."""

@@ -7,7 +7,7 @@ itself: it counts tasks that run and tasks that wait, and a node is there to run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from tools.parsers._lazy import Lazy
@@ -29,7 +29,9 @@ MANY_WAITING = 10
 
 _FREE_HEAD = Lazy(r"^\s+total\s+used\s+free\s+shared(?:\s+\S+)*$")
 _FREE_ROW = Lazy(r"^(?P<what>Mem|Swap|Low|High|Total|-/\+ buffers/cache):\s+(?P<cells>\S.*)$")
-_MEMINFO = Lazy(r"^(?P<key>[A-Z]\w+(?:\([a-z_]+\))?):\s+(?P<kib>\d+)(?: kB)?\s*$")
+_MEMINFO = Lazy(
+    r"^(?P<key>HugePages_\w+(?=:\s+\d+\s*$)|[A-Z]\w+(?:\([a-z_]+\))?(?=:\s+\d+ kB)):\s+(?P<kib>\d+)(?: kB)?\s*$"
+)
 _VMSTAT = Lazy(r"^\s*r\s+b\s+(?:swpd|avm)\s+free\b.*|^procs\s+-+memory")
 _TOP = Lazy(
     r"^top - \d\d:\d\d|^(?:Tasks|Threads):\s+\d+ total|^%?Cpu(?:\(s\)|\d+)\s*:|^[KMGT]iB (?:Mem|Swap)\s*:|"
@@ -47,6 +49,7 @@ _PRESSURE = Lazy(
 _PRESSURE_OF = Lazy(r"/pressure/(?P<what>cpu|io|memory|irq)\b|\b(?P<group>cpu|io|memory)\.pressure")
 _EDAC = Lazy(r"^(?P<where>mc\d+(?:: \S+)*): (?:(?P<dimm>\S+): )?(?P<count>\d+) (?P<kind>Uncorrected|Corrected) Errors")
 _EDAC_OK = Lazy(r"^edac-util: (?:No errors to report|EDAC drivers are loaded)")
+_FREE_COLUMNS = ["total", "used", "free", "shared", "buff/cache", "available"]
 _SIZES = {"K": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4}
 
 
@@ -102,17 +105,22 @@ class _Host:
         row = _FREE_ROW.match(line.text) if not _TOP.match(line.text) else None
         if row is None:
             return False
-        sizes = dict(zip(self.free_columns, map(_read_size, row["cells"].split()), strict=False))
-        total = sizes.get("total")
-        # Old versions tell no "available"; what is free or cached is the nearest to it.
-        available = sizes.get("available", _sum(sizes.get("free"), sizes.get("buffers"), sizes.get("cached")))
-        if not self.free_columns:
-            cells = [_read_size(cell) for cell in row["cells"].split()]
-            total, available = (cells[0], cells[5]) if len(cells) == 6 else (None, None)
-        if row["what"].lower() == "mem" and total and available is not None:
-            self.told += 1
-            self._judge_free(line, available, total)
+        cells = [_read_size(cell) for cell in row["cells"].split()]
+        columns = self.free_columns or _FREE_COLUMNS
+        if row["what"].lower() == "mem" and len(cells) == len(columns):
+            self._read_sizes(line, dict(zip(columns, cells, strict=True)))
         return True
+
+    def _read_sizes(self, line: Line, sizes: Mapping[str, float | None]) -> None:
+        total, free = sizes.get("total"), sizes.get("free")
+        # Old versions tell no "available"; what is free or cached is the nearest to it.
+        available = sizes.get("available", _sum(free, sizes.get("buffers"), sizes.get("cached")))
+        if not total or free is None or available is None:
+            return
+        self.told += 1
+        # Less available than half of what is free cannot be: the row was cut and lost digits.
+        if available >= free / 2:
+            self._judge_free(line, available, total)
 
     def read_meminfo(self, line: Line) -> bool:
         match = _MEMINFO.match(line.text)

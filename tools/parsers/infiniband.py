@@ -224,6 +224,8 @@ class _Fabric:
         if match is None or match["key"].lower() not in _KEYS:
             return False
         key, value = match["key"].lower(), match["value"]
+        if self.port is not None and (digits := self.port.fields.pop("rate", "")).isdecimal():
+            self.port.rate_gbps = float(digits)
         if key == "ca type":
             self.model = value
         elif key in ("state", "physical state", "phys state", "phys_state"):
@@ -247,8 +249,8 @@ class _Fabric:
     @staticmethod
     def _read_kind(port: Port, key: str, value: str) -> None:
         if key == "rate":
-            digits = value.split()[0].rstrip("Gg")
-            port.rate_gbps = float(digits) if digits.isdecimal() else None
+            # Another field has to follow: a last line may have lost digits.
+            port.fields["rate"] = value.split()[0].rstrip("Gg")
         else:
             port.kind = value.lower()
 

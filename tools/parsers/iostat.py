@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from tools.parsers._iostat_times import parse_day, parse_stamp
-from tools.parsers._lines import Tally, clip_sample, is_noise, make_quote, parse_number, read_rows_of
+from tools.parsers._json_tree import starts_json
+from tools.parsers._lines import Tally, clip_sample, make_quote, parse_number, read_rows_of
 from tools.parsers._readings import Readings
 from tools.parsers._sysstat_json import Report, read_reports
-from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed, Quote
+from tools.types import Clock, Coverage, Document, Domain, Entity, Facts, Line, Parsed, Quote, Window
 
 FORM = "iostat"
 DOMAIN: Domain = "disk"
@@ -52,9 +53,12 @@ COLUMNS: Mapping[str, tuple[tuple[str, ...], float]] = {
 _OTHER = re.compile(
     r"tps|[rwd]?rqm/s|%[rwd]rqm|[rwd]?areq-sz|avgrq-sz|svctm|[df]/s|[df]_await|d?[kM]B/s|sec/s|(?:kB|MB|Blk)_(?:dscd/s|read|wrtn|dscd)"
 )
+_NEW = re.compile(r"%?[A-Za-z][\w-]*(?:/s)?|%[\w-]+")
+MIN_KNOWN_COLUMNS = 6
+"""With so many known columns a header is iostat's, whatever the others are (a guess)."""
 _SUFFIX = {"k": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4}
 _SYSTEM = re.compile(r"^(?:Linux|FreeBSD) (?P<release>\S+) \((?P<host>[^)\s]*)\)\s+(?P<date>\S+)")
-_CPU = re.compile(r"^\s*(?:avg|moy|Durchschn|prom|média|средн)?\S*-?\S*:?\s*%user\s+%nice\s+%system")
+_CPU = re.compile(r"^\s*(?:\S+\s+)?%user\s+%nice\s+%system")
 _TOTALS = frozenset({"ALL", "Total", "total"})
 _ONE_REPORT = "one report only: averages since boot"
 _ONLY_RATES = "the columns tell how much is moved, not how long a request waits"
@@ -68,13 +72,13 @@ def recognise(sample: Sequence[str]) -> float:
         return 1.0
     if any(_read_header(line) is not None for line in sample):
         return 0.95
-    return 0.6 if any(_CPU.match(line) for line in sample) else 0.0
+    return 0.6 if any("%user" in line and _CPU.match(line) for line in sample) else 0.0
 
 
 def parse(document: Document) -> Parsed:
     """Read all reports; the latest 720 are kept as columns of one window."""
     report = _Reports(document)
-    whole = read_reports(document) if _starts_json(document) else None
+    whole = read_reports(document) if starts_json(document) else None
     if whole is not None:
         for entry in whole:
             report.put_report(entry)
@@ -82,13 +86,6 @@ def parse(document: Document) -> Parsed:
     for line in read_rows_of(document):
         report.read_line(line)
     return report.finish()
-
-
-def _starts_json(document: Document) -> bool:
-    first = next(
-        (line.text.lstrip()[:1] for line in document.lines() if line.text.strip() and not is_noise(line.text)), ""
-    )
-    return first in ("{", '"')
 
 
 class _Header:
@@ -100,13 +97,21 @@ class _Header:
 
 
 def _read_header(text: str) -> _Header | None:
-    tokens = text.split()
+    # Rates stand in every header: a cheap look before the dear one.
+    tokens = text.split() if "/s" in text else []
     known = [token in COLUMNS or _OTHER.fullmatch(token) is not None for token in tokens]
-    if len(tokens) < 3 or sum(known) != len(tokens) - 1:
+    if len(tokens) < 3 or sum(known) < len(tokens) - 1 - _count_new(tokens, known):
         return None
     if not known[0]:
         return _Header(tokens[1:], device_last=False)
     return _Header(tokens[:-1], device_last=True) if not known[-1] else None
+
+
+def _count_new(tokens: Sequence[str], known: Sequence[bool]) -> int:
+    """How many columns of a newer sysstat a header may hold beside those that are known."""
+    inner = [token for token, is_known in zip(tokens[1:-1], known[1:-1], strict=True) if not is_known]
+    looks_new = all(_NEW.fullmatch(token) for token in inner)
+    return len(inner) if looks_new and sum(known) >= MIN_KNOWN_COLUMNS else 0
 
 
 class _Reports:
@@ -115,6 +120,9 @@ class _Reports:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.readings = Readings(document.label)
+        self.windows: list[Window] = []
+        self.entities: dict[Entity, None] = {}
+        self.coverage: list[Coverage] = []
         self.tally = Tally()
         self.node = document.node
         self.day: datetime | None = None
@@ -178,13 +186,14 @@ class _Reports:
         match = _SYSTEM.match(text)
         if match is None:
             return False
-        self.node, self.has_system_line = self.node or match["host"], True
+        self._close_run()
+        self.node, self.has_system_line = self.document.node or match["host"], True
         self.day = parse_day(match["date"])
         self.header = None
         return True
 
     def _read_cpu(self, line: Line, text: str) -> bool:
-        if _CPU.match(text):
+        if "%user" in text and _CPU.match(text):
             self._start()
             self.in_cpu, self.header = True, None
             return True
@@ -249,10 +258,10 @@ class _Reports:
         if readings:
             self.readings.quote_row(disk, quote)
 
-    def finish(self) -> Parsed:
-        kept = self.readings
+    def _close_run(self) -> None:
+        """Keep the reports of one run of the program; the next begins with averages since boot again."""
+        kept, coverage = self.readings, self.coverage
         kept.drop_empty_tail()
-        coverage = []
         if len(kept) > 1:
             kept.drop_first_column()
         elif len(kept) == 1:
@@ -267,8 +276,15 @@ class _Reports:
             coverage.append(self._partial(f"{self.cut_rows} rows are cut"))
         if kept.dropped:
             coverage.append(self._partial(f"{kept.dropped} older reports left out"))
-        windows = tuple(kept.build(clock=self.clock, step_seconds=None))
-        facts = Facts(windows=windows, entities=kept.entities, coverage=tuple(coverage))
+        self.windows += kept.build(clock=self.clock, step_seconds=None)
+        self.entities.update(dict.fromkeys(kept.entities))
+        self.readings, self.cut_rows = Readings(self.document.label), 0
+
+    def finish(self) -> Parsed:
+        """Put the runs together, the latest last."""
+        self._close_run()
+        coverage = tuple(dict.fromkeys(self.coverage))
+        facts = Facts(windows=tuple(self.windows), entities=tuple(self.entities), coverage=coverage)
         return Parsed(facts, self.tally.result())
 
     def _partial(self, reason: str) -> Coverage:

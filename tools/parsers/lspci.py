@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tools.entities import make_gpu
 from tools.parsers._lazy import Lazy
-from tools.parsers._lines import clip_sample
+from tools.parsers._lines import clip_sample, is_noise
 from tools.parsers._sheet import Sheet
 from tools.types import Document, Domain, Entity, Line, Parsed
 
@@ -33,7 +33,7 @@ _DETAIL = Lazy(r"^\s+\S|^!!! Unknown header type")
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: lines of devices with a class and a colon, or link capabilities."""
-    kept = clip_sample(sample)
+    kept = [text for text in clip_sample(sample) if not is_noise(text)]
     devices = sum(bool((found := _PCI.match(text)) and ":" in found["what"]) for text in kept)
     links = sum(bool(_LINK.match(text)) for text in kept)
     heads = sum(bool(text[:1].strip()) for text in kept)

@@ -5,9 +5,9 @@ A board leaves inputs open and limits unset: an alarm of a voltage, or of a temp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from tools.parsers._json_tree import read_json_text, starts_json
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, parse_number
 from tools.parsers._sheet import Sheet
@@ -15,7 +15,6 @@ from tools.types import Coverage, Document, Domain, Facts, Line, Parsed
 
 FORM = "sensors"
 DOMAIN: Domain = "host"
-MAX_JSON_LINES = 50_000
 MAX_CELSIUS = 150.0
 """Above it silicon is dead, and an open input is what reads so (a guess)."""
 
@@ -40,9 +39,8 @@ def recognise(sample: Sequence[str]) -> float:
 
 def parse(document: Document) -> Parsed:
     """Make an event of each temperature at its limit and of each fan that stands."""
-    told = (line.text.strip() for line in document.lines() if line.text.strip())
     chips = _Chips(document)
-    if any(text[:1] == "{" for text, _ in zip(told, range(3), strict=False)):
+    if starts_json(document):
         return Parsed(chips.read_json())
     parsed = chips.sheet.read(chips.read_line)
     return Parsed(chips.build(), parsed.unread)
@@ -101,16 +99,12 @@ class _Chips:
 
     def read_json(self) -> Facts:
         """Read the JSON form; what is cut or broken is told as a gap."""
-        lines = [line for line, _ in zip(self.sheet.document.lines(), range(MAX_JSON_LINES), strict=False)]
-        text = "\n".join(line.text for line in lines)
-        try:
-            tree, _ = json.JSONDecoder().raw_decode(text, max(0, text.find("{")))
-        except (ValueError, RecursionError):
-            gap = Coverage(self.sheet.document.label, DOMAIN, "partial", "the JSON is cut or broken", "sensors -j")
-            return Facts(coverage=(gap,))
-        for name, readings in _list_features(tree):
-            line = next((line for line in lines if f'"{name}"' in line.text), lines[0])
-            self._judge_feature(line, name, readings)
+        text = read_json_text(self.sheet.document)
+        if text.is_cut:
+            self.sheet.miss("the JSON is cut or broken", "sensors -j")
+        for tree in text.values:
+            for name, readings in _list_features(tree):
+                self._judge_feature(text.find(f'"{name}"'), name, readings)
         return self.build()
 
     def _judge_feature(self, line: Line, name: str, readings: Mapping[str, float]) -> None:

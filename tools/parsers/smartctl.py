@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tools.parsers._lines import Tally, clip_sample, is_noise, is_prompt, make_quote, read_rows_of
+from tools.parsers._json_tree import starts_json
+from tools.parsers._lines import Tally, clip_sample, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
 from tools.parsers._smart_fields import ATA_RAW, NVME_FIELDS, is_wear_attribute, judge_self_test, mask_raw
 from tools.parsers._smart_json import read_json_drives
@@ -82,8 +83,7 @@ def recognise(sample: Sequence[str]) -> float:
 
 def parse(document: Document) -> Parsed:
     """Read every drive of the text."""
-    told = (line.text.lstrip() for line in document.lines() if not is_noise(line.text) or line.text.strip() == "{")
-    return _parse_json(document) if next(told, "")[:1] == "{" else _parse_text(document)
+    return _parse_json(document) if starts_json(document) else _parse_text(document)
 
 
 @dataclass
@@ -141,7 +141,10 @@ def _read_health(document: Document, line: Line, drive: _Drive) -> bool:
     match = _HEALTH.search(line.text)
     if match is not None:
         word = (match["ata"] or match["sas"]).upper()
-        drive.passed = (word.startswith(("PASSED", "OK")), make_quote(document, line))
+        is_well = word in ("PASSED", "OK") or word.startswith("OK ")
+        # A word that is neither was cut.
+        if is_well or any(sign in word for sign in ("FAIL", "IMPENDING", "THRESHOLD", "WARNING")):
+            drive.passed = (is_well, make_quote(document, line))
     return match is not None
 
 

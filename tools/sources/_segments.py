@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import cast
 
 from tools.parsers._blocks import iterate_blocks
@@ -21,6 +21,7 @@ MAX_STRETCHES = 300
 """A text with more stretches than this is read on in the last form: prose, or a log with blank lines (a guess)."""
 MAX_HELD_LINES = 3
 _BOX = re.compile(r"^\s*[|+]")
+_JSON = re.compile(r"^\s*(?:\{|\[\s*(?:\{|$))")
 _COLOURS = re.compile(COLOURS.pattern.encode())
 _HEADLINE = re.compile(r"^(?:={3,}|#{2,}|-{3,}|\*{3,})\s*\S.*|^_{20,}\s*$")
 
@@ -100,16 +101,26 @@ def strip_line(line: Line) -> Line:
 
 
 _REPLY = re.compile(r"^(?:> ?)+")
-MARGIN_SHARE = 0.9
+MIN_REPLY_LINES = 3
+"""So many lines in a row with a reply mark are a reply; fewer may be a shell that waits for more (a guess)."""
 
 
 def strip_margin(lines: Sequence[Line]) -> list[Line]:
-    """Remove what a mail or a ticket put before every line: reply marks, or one common indentation."""
-    told = [line.text for line in lines if line.text.strip()]
-    if told and sum(text.startswith(">") for text in told) >= MARGIN_SHARE * len(told):
-        return [Line(line.number, _REPLY.sub("", line.text, count=1)) for line in lines]
+    """Remove what a mail or a ticket put before lines: reply marks of a quoted part, one indentation common to all."""
+    kept = _strip_replies(lines)
+    told = [line.text for line in kept if line.text.strip()]
     margin = min((len(text) - len(text.lstrip(" ")) for text in told), default=0)
-    return [Line(line.number, line.text[margin:]) for line in lines] if margin else list(lines)
+    return [Line(line.number, line.text[margin:]) for line in kept] if margin else kept
+
+
+def _strip_replies(lines: Sequence[Line]) -> list[Line]:
+    kept: list[Line] = []
+    for is_reply, group in groupby(lines, key=lambda line: line.text.startswith(">")):
+        part = list(group)
+        if is_reply and (len(part) >= MIN_REPLY_LINES or len(part) == len(lines)):
+            part = [Line(line.number, _REPLY.sub("", line.text, count=1)) for line in part]
+        kept += part
+    return kept
 
 
 def load_parsers() -> tuple[Parser, ...]:
@@ -152,13 +163,19 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
     """
     stretches: list[Stretch] = []
     held: int | None = None
+    ranks: dict[tuple[int, int], list[tuple[float, Parser]]] = {}
     for start, end in _find_blocks(lines):
         block = lines[start:end]
+        if held is not None and stretches and is_prompt(block[0]) and not _asks(lines[held:start]):
+            # A new command begins: what was held is the end of what came before it.
+            stretches[-1] = replace(stretches[-1], end=start)
+            held = None
         ranked = (
             []
             if all(is_noise(text) for text in block[:MAX_HELD_LINES]) and len(block) <= MAX_HELD_LINES
             else rank_parsers(block)
         )
+        ranks[start, end] = ranked
         is_short = sum(bool(text.strip()) for text in block) <= MAX_HELD_LINES
         if not ranked and end < len(lines) and (is_short or is_prompt(block[0])):
             # A command or a head line that nobody knows alone: it goes with what follows.
@@ -166,13 +183,26 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
             continue
         first = start if held is None else held
         after_prompt = any(is_prompt(text) for text in lines[first : start + 1])
-        if stretches and not _changes(stretches[-1], ranked, after_prompt=after_prompt):
+        is_one_text = bool(stretches) and not (
+            after_prompt and _is_json(block) != _is_json(lines[stretches[-1].start : stretches[-1].end])
+        )
+        if is_one_text and not _changes(stretches[-1], ranked, after_prompt=after_prompt):
             before = stretches.pop()
             stretches.append(Stretch(before.start, end, before.parsers or tuple(p for _, p in ranked)))
         else:
             stretches.append(Stretch(first, end, tuple(parser for _, parser in ranked)))
         held = None
-    return [_settle(stretch, lines) for stretch in stretches]
+    return [_settle(stretch, lines, ranks) for stretch in stretches]
+
+
+def _asks(lines: Sequence[str]) -> bool:
+    return any(is_prompt(text) or _HEADLINE.match(text) for text in lines)
+
+
+def _is_json(lines: Sequence[str]) -> bool:
+    """Say whether a command's output is JSON: its first line that is no prompt begins with a brace."""
+    first = next((text for text in lines if text.strip() and not is_prompt(text)), "")
+    return bool(_JSON.match(first))
 
 
 def _changes(now: Stretch, ranked: Sequence[tuple[float, Parser]], *, after_prompt: bool) -> bool:
@@ -187,8 +217,10 @@ def _changes(now: Stretch, ranked: Sequence[tuple[float, Parser]], *, after_prom
     return best_score >= (MIN_SCORE if after_prompt else SURE_SCORE) and present < MIN_SCORE
 
 
-def _settle(stretch: Stretch, lines: Sequence[str]) -> Stretch:
-    ranked = rank_parsers(lines[stretch.start : stretch.end])
+def _settle(
+    stretch: Stretch, lines: Sequence[str], ranks: Mapping[tuple[int, int], list[tuple[float, Parser]]]
+) -> Stretch:
+    ranked = ranks.get((stretch.start, stretch.end)) or rank_parsers(lines[stretch.start : stretch.end])
     if not ranked:
         return stretch
     return Stretch(stretch.start, stretch.end, tuple(parser for _, parser in ranked))
