@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from alembic.migration import MigrationContext
 from postgres import find_reason_to_skip, run_postgres
 from sqlalchemy import create_engine, func, select, text
 
+from agent.follow import Followed, Step
 from agent.history import Record
 from agent.store import open_store
 from agent.store.models import Base, EventRow
 from agent.store.store import Store
 from agent.types import CoverageRow, Subject, TriageReport, Verdict
-from tools.errors import SiteConfigError
+from tools.errors import OperatorError, SiteConfigError
 from tools.types import Entity, Event, Moment, Quote
 
 HERE = Path(__file__).parent
@@ -281,3 +283,46 @@ def test_a_database_that_is_not_there_is_a_clear_error():
         open_store(url="postgresql+psycopg://daytwo:secret@/daytwo?host=/nowhere")
     assert "secret" not in caught.value.message
     assert "--no-store" in caught.value.fix or "daytwo[postgres]" in caught.value.fix
+
+
+# ---- a log that is followed ----
+
+
+def test_a_step_is_kept_whole_and_once(place):
+    store = open_place(place)
+    start = store.find_followed("n7 kern.log")
+    step = Step(start, "a", [build_event(1), build_event(2)], [build_record(1)], build_report(1))
+    after = store.add_step(step)
+    assert store.find_followed("n7 kern.log") == after == Followed("n7 kern.log", "a")
+    assert (count(store), len(store.read_past(["n7"]).records)) == (2, 1)
+    assert [verdict.fault for verdict in store.list_verdicts()] == ["gpu_off_bus"]
+    # Another follower, or a bug that keeps the same step twice: nothing of it is kept.
+    for again in (step, Step(start, "b", [build_event(3)])):
+        with pytest.raises(OperatorError, match="Another daytwo follows"):
+            store.add_step(again)
+    assert (count(store), store.find_followed("n7 kern.log").position) == (2, "a")
+    store.close()
+
+
+def test_lines_that_are_equal_are_all_counted_where_the_position_tells_that_they_are_new(place):
+    store = open_place(place)
+    followed = store.add_step(Step(store.find_followed("n7 kern.log"), "a", [build_event(1, line=1, words="x")]))
+    store.add_step(Step(followed, "b", [build_event(1, line=2, words="x")]))
+    assert count(store) == 2
+    # A triage that reads the whole log afterwards finds nothing new, and what came since.
+    lines = [build_event(1, line=number, words="x") for number in (1, 2)]
+    store.add_report(build_report(2), events=lines)
+    assert count(store) == 2
+    store.add_report(build_report(3), events=[*lines, build_event(9, line=3)])
+    assert count(store) == 3
+    store.close()
+
+
+def test_what_was_told_is_kept_apart_from_the_position(place):
+    store = open_place(place)
+    followed = store.add_step(Step(store.find_followed("n7 kern.log"), "a"))
+    store.note_told(replace(followed, told={"gpu:n7/3 gpu_off_bus": "1f"}))
+    assert store.find_followed("n7 kern.log").told == {"gpu:n7/3 gpu_off_bus": "1f"}
+    moved = store.add_step(Step(store.find_followed("n7 kern.log"), "b"))
+    assert (moved.position, moved.told) == ("b", {"gpu:n7/3 gpu_off_bus": "1f"})
+    store.close()
