@@ -253,6 +253,8 @@ gpu:none_to_serve|2023/06/12 09:21:25 No devices found. Waiting indefinitely.
 gpu:marked_unhealthy|Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate unhealthy devices nvidia.com/gpu
 ray:memory_kill|[2022-08-17 02:34:49,260 E 99 99] (raylet) node_manager.cc:2926: [0] Killing worker with the latest task assigned time to free up memory.
 ray:node_lost|2023-02-24 04:30:19,237 WARNING worker.py:1851 -- Raylet is terminated: ip=10.1.7.5, id=abc3. Termination is unexpected.
+oom:kill|slurmstepd-gpu7: error: Step 1141810.0 exceeded memory limit (52917772 > 20971520), being killed
+oom:kill|srun: error: gpu-b7: task 0: Out Of Memory
 slurm:error|slurmd[13562]: spank-epilog: error: pyxis: mkdir: cannot create directory '/scratch/enroot/data': Permission denied
 """
 

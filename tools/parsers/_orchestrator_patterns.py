@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tools.entities import make_gpu
 from tools.parsers._dcgm_rules import classify_message, classify_test
-from tools.parsers._patterns import Fields, Pattern, on_gpu, on_node
+from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
 from tools.types import Entity
 
 
@@ -229,6 +229,16 @@ PATTERNS: tuple[Pattern, ...] = (
             r" down.*|[Cc]ontainer runtime network not ready.*)"
         ),
         on_node,
+        joins=20,
+    ),
+    Pattern(
+        "oom:kill",
+        ("exceeded memory limit", "xceeded job memory limit", "been OOM Killed", "Out Of Memory"),
+        (
+            r"(?P<reason>(?:[Ss]tep|[Jj]ob) (?P<job>\d+)\S* exceeded memory limit .*|srun: Exceeded job memory limit"
+            r"|step tasks have been OOM Killed|srun: error: (?P<host>\S+): tasks? [\d,-]+: Out Of Memory)"
+        ),
+        on_job,
         joins=20,
     ),
     Pattern(
