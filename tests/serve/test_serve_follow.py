@@ -265,6 +265,7 @@ def test_what_cannot_be_followed_says_what_to_type(tmp_path):
         run_follow(Wish(seconds="soon"))
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not os.access(KERNEL_RING, os.W_OK), reason="no right to write /dev/kmsg")
 def test_the_real_ring_buffer_is_followed(tmp_path):
     out = tmp_path / "out"
@@ -298,7 +299,7 @@ def test_an_xid_that_only_the_driver_tells_is_told_and_one_that_the_log_tells_to
     log = tmp_path / "kern.log"
     log.touch()
     told: list = []
-    watch, follower = build_watch(log, tmp_path, told)
+    watch, follower = build_watch(log, tmp_path, told, xids=XidListener("n-1"))
     watch.take(follower.read())
     wait_for(lambda: watch.xids.take() == () and bool(watch.xids.coverage), "the child")
     time.sleep(0.5)  # all GPUs are registered
@@ -315,7 +316,30 @@ def test_an_xid_that_only_the_driver_tells_is_told_and_one_that_the_log_tells_to
     assert any("nvmlEventSetWait(0000:2a:00.0) = Xid 79" in quote for quote in quotes)
 
 
-def build_watch(log: Path, tmp_path: Path, told: list) -> tuple[Watch, FileFollower]:
+def test_what_was_kept_and_not_told_is_told_at_the_next_start(tmp_path):
+    log = tmp_path / "kern.log"
+    append(log, line(0x18))
+    told: list = []
+    watch, follower = build_watch(log, tmp_path, told, xids=None)
+
+    def die(report) -> None:
+        raise KeyboardInterrupt
+
+    watch.tell = die
+    with pytest.raises(KeyboardInterrupt):
+        watch.take(follower.read())
+    assert count_events(tmp_path) == {"gpu:n-1/0000:18:00.0": 1}
+    again, _ = build_watch(log, tmp_path, told, xids=None)
+    follower = FileFollower(log, again.store.find_followed(again.source).position)
+    again.tail.take(follower.read_context())
+    again.take(follower.read())
+    assert [verdict.fault for report in told for verdict in report.verdicts] == ["gpu_off_bus"]
+    assert count_events(tmp_path) == {"gpu:n-1/0000:18:00.0": 1}
+    again.take(follower.read())
+    assert len(told) == 1
+
+
+def build_watch(log: Path, tmp_path: Path, told: list, *, xids: XidListener | None) -> tuple[Watch, FileFollower]:
     watch = Watch(
         node="n-1",
         tail=LogTail(str(log), "n-1", None),
@@ -324,6 +348,6 @@ def build_watch(log: Path, tmp_path: Path, told: list) -> tuple[Watch, FileFollo
         source=f"n-1 {log}",
         boot=None,
         tell=told.append,
-        xids=XidListener("n-1"),
+        xids=xids,
     )
     return watch, FileFollower(log, "")

@@ -46,6 +46,7 @@ def find_obstacle() -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(bool(find_obstacle()), reason=find_obstacle() or "it can be tried")
 def test_what_journald_holds_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setenv("DAYTWO_NODE", "n-1")
