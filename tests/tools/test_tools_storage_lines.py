@@ -41,6 +41,11 @@ scsi:transport_error|disk:mmcblk7|mmcblk7: error -84 transferring data, sector 8
 mmc:error|disk:mmcblk7|mmcblk7: error -110 transferring data, sector 8841, nr 8, card status 0x900
 md:degraded||MR_MONITOR[881]: <MRMON114> Controller ID:  0   State change on PD:   PD  -:-:3  Previous = Online  Current = Failed
 smart:failing||MR_MONITOR[881]: <MRMON096> Controller ID:  0   Predictive failure: PD  -:-:3
+storage:path_abort||qla2xxx [0000:5e:00.0]-801c:9: Abort command issued nexus=9:3:33 -- 1 2002.
+storage:path_abort||qla2xxx 0000:5e:00.0: scsi(9:10:0): DEVICE RESET ISSUED.
+shared_fs:reconnect|storage:gpfs|Close connection to 192.0.2.44 n44. Attempting reconnect.
+shared_fs:ok|storage:ceph|libceph (8841ab-77 e859): osd2 up
+shared_fs:error|storage:ceph|libceph (8841ab-77 e857): osd2 down
 fs:error||BTRFS critical (device sds): corrupt leaf: root=5 block=8841 slot=3, bad key order
 fs:error||EXT4-fs warning (device sds): __ext4_read_dirblock:905: error -5 reading directory block (ino 8841, block 0)
 fs:error||F2FS-fs (sds): Inconsistent segment (8841) type [1, 0] in SSA and SIT

@@ -57,6 +57,14 @@ Error summary:    csum=3
   Uncorrectable:  {lost}
   Unverified:     0
 """
+ROWS = """\
+        NAME            STATE     READ WRITE CKSUM
+        stage           DEGRADED     0     0     0
+          raidz2-0      DEGRADED     0     0     0
+            {group}
+              884196    FAULTED      0     0     0  was /dev/sdt1
+            sdu         ONLINE       0     0     0
+"""
 CHECK = """\
 Opening filesystem to check...
 Checking filesystem on /dev/sdt1
@@ -159,6 +167,8 @@ FORMS = [
         ),
         [("fs:error", ""), ("fs:error", "")],
     ),
+    (zpool, ROWS.format(group="sds         ONLINE       0     0     0"), [("md:degraded", "884196")]),
+    (zpool, ROWS.format(group="replacing-1 DEGRADED     0     0     0"), []),
     (zpool, ZEVENTS.format(event="io"), [("block:io_error", "")]),
     (zpool, ZEVENTS.format(event="config.sync"), []),
     (zpool, ZEVENT.format(family="ereport", event="io", state="ONLINE"), [("block:io_error", "sdt1")]),

@@ -178,6 +178,14 @@ PATTERNS: tuple[Pattern, ...] = (
         constants={"kind": "fibre channel"},
     ),
     Pattern(
+        "storage:path_abort",
+        ("Abort command issued", "DEVICE RESET ISSUED", "LOOP RESET ISSUED", "ADAPTER RESET ISSUED"),
+        r"\bqla\w+ .*?(?P<reason>Abort command issued.*|(?:DEVICE|LOOP|ADAPTER) RESET ISSUED.*)",
+        on_node,
+        constants={"kind": "fibre channel"},
+        joins=10,
+    ),
+    Pattern(
         "storage:path_error",
         ("starting error recovery", "Failed reconnect attempt", "failed to connect queue", "Connect command failed"),
         (

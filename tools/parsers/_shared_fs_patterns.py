@@ -144,10 +144,19 @@ PATTERNS: tuple[Pattern, ...] = (
         constants={"server": "gpfs"},
     ),
     Pattern(
+        "shared_fs:reconnect",
+        ("Close connection to ", "Recovering nodes: "),
+        r"^(?:.*\d: )?(?:\[\w\] )?(?P<reason>Close connection to \d+\.\S+ .*|Recovering nodes: \d+\.\S+.*)",
+        on_storage,
+        constants={"server": "gpfs"},
+        joins=10,
+    ),
+    Pattern(
         "shared_fs:ok",
-        ("libceph: ", "ceph: mds"),
+        ("libceph", "ceph: mds"),
         (
-            r"(?:lib)?ceph: (?:mon\d+ .*session established|osd\d+ (?:up|weight .*\(in\))|mds\d+ (?:reconnect success"
+            r"(?:lib)?ceph(?: \([^)]*\))?: (?:mon\d+ .*session established|osd\d+ (?:up|weight .*\(in\))"
+            r"|mds\d+ (?:reconnect success"
             r"|recovery completed|came back))$"
         ),
         on_storage,
@@ -155,9 +164,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "",
-        ("libceph: ", "ceph: "),
+        ("libceph", "ceph: "),
         (
-            r"(?:lib)?ceph: .*?(?P<daemon>(?:mon|mds|osd)\d+)\b.*?(?P<reason>session lost.*|hung\b.*"
+            r"(?:lib)?ceph(?: \([^)]*\))?: .*?(?P<daemon>(?:mon|mds|osd)\d+)\b.*?(?P<reason>session lost.*|hung\b.*"
             r"|reconnect denied.*|(?:is )?down\b.*|socket (?:error|closed).*|connect error.*|caps (?:stale"
             r"|went stale).*"
             r"|rejected session.*|came back.*blocklisted.*|bad crc.*|integrity error.*|connection reset.*"

@@ -34,6 +34,7 @@ _OTHER = Lazy(
     r" pools are healthy|"
     r"^no pools available|^\s+[/<]\S.*$|^\s+\S.*\b(?:resilvered|scanned|issued|to go|done|repaired|copied|errors on)\b"
 )
+_HEAD = Lazy(r"^\s*NAME\s+STATE\s+READ\s+WRITE\s+CKSUM")
 _GROUP = Lazy(r"^(?:mirror|raidz\d?|draid\d?\S*|spare|replacing|indirect|log|special|dedup|cache)-\d+\S*$")
 _LOST_POOL = frozenset({"FAULTED", "UNAVAIL", "SUSPENDED"})
 _LOST_DISK = frozenset({"FAULTED", "UNAVAIL", "REMOVED", "OFFLINE", "DEGRADED"})
@@ -44,7 +45,7 @@ def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a pool and its state, the words of a healthy host, or rows of `zpool list`."""
     kept = clip_sample(sample)
     keys = {found["key"] for text in kept if (found := _FIELD.match(text))}
-    if any(_EVENT.match(text) for text in kept):
+    if any(_EVENT.match(text) or _HEAD.match(text) for text in kept):
         return 0.97
     if {"pool", "state"} <= keys or any(text.startswith("all pools are healthy") for text in kept):
         return 0.97
@@ -68,6 +69,8 @@ class _Pools:
         self.sheet = Sheet(document, DOMAIN)
         self.pool = ""
         self.key = ""
+        self.replacing = -1
+        """How far the group is indented whose old drive is being replaced."""
         self.told: dict[str, str] = {}
         self.told_at: Line | None = None
 
@@ -114,8 +117,14 @@ class _Pools:
         match = _ROW.match(line.text)
         if match is None:
             return False
+        if self.key == "head":
+            self.pool, self.key = self.pool or match["name"], "config"
         name, state, note = match["name"], match["state"].upper(), match["note"] or ""
+        indent = len(line.text) - len(line.text.lstrip())
+        if indent <= self.replacing:
+            self.replacing = -1
         if name == self.pool or _GROUP.match(name):
+            self.replacing = indent if name.startswith(("replacing-", "spare-")) else self.replacing
             return True
         disk = Entity("disk", self.sheet.node, _PART.sub("", name.rpartition("/")[2]))
         failed, wrong = (parse_number(match[key] or "0") for key in ("read", "cksum"))
@@ -123,7 +132,7 @@ class _Pools:
             self._add(line, disk, "block:io_error", note)
         elif wrong:
             self._add(line, disk, "fs:repaired", note)
-        if state in _LOST_DISK and "was /dev" not in note:
+        if state in _LOST_DISK and not ("was /dev" in note and self.replacing >= 0):
             self._add(line, disk, "md:degraded", f"{state} {note}".strip())
         return True
 
@@ -133,6 +142,8 @@ class _Pools:
             self.pool = match["pool"]
             lost = match["state"].upper() in _LOST_POOL
             self._add(line, self.sheet.make_node(), "fs:shutdown" if lost else "md:degraded", match["state"])
+        if _HEAD.match(line.text):
+            self.key = "head"
         # Texts of several lines go on under their field.
         return match is not None or bool(_OTHER.match(line.text)) or bool(self.key and line.text[:1].isspace())
 
