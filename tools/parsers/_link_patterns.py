@@ -142,24 +142,42 @@ PATTERNS: tuple[Pattern, ...] = (
     # A port may have any name where its driver, bus address or daemon stands before it.
     Pattern(
         "nic:link_down",
-        _DOWN_WORDS,
+        tuple(word for word in _DOWN_WORDS if "carrier" not in word and "connected" not in word),
         (
             rf"(?:{AT}:? (?P<device>[\w.-]{{1,30}}): .{{0,40}}?(?P<reason>(?:NIC )?[Ll]ink (?:is )?(?i:down)\b)"
-            r"|systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device2>[\w.-]+): (?P<reason2>Lost carrier)"
-            r"|device \((?P<device3>[^)]+)\): (?P<reason3>carrier: link disconnected)"
-            rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason4>(?:NIC )?[Ll]ink (?:is )?(?i:down)\b))"
+            rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason2>(?:NIC )?[Ll]ink (?:is )?(?i:down)\b))"
+        ),
+        on_nic,
+        refine=_refine_netdev,
+    ),
+    # A row of its own: on hosts of containers these lines are frequent, and this is found without a search.
+    Pattern(
+        "nic:link_down",
+        ("Lost carrier", "carrier: link disconnected"),
+        (
+            r"systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device>[\w.-]+): (?P<reason>Lost carrier)"
+            r"|device \((?P<device2>[^)]+)\): (?P<reason2>carrier: link disconnected)"
         ),
         on_nic,
         refine=_refine_netdev,
     ),
     Pattern(
         "nic:link_up",
-        _UP_WORDS,
+        tuple(word for word in _UP_WORDS if "carrier" not in word and "connected" not in word),
         (
             rf"(?:{AT}:? (?P<device>[\w.-]{{1,30}}): .{{0,40}}?(?P<reason>(?:NIC )?[Ll]ink (?:is )?(?i:up)\b)"
-            r"|systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device2>[\w.-]+): (?P<reason2>Gained carrier)"
-            r"|device \((?P<device3>[^)]+)\): (?P<reason3>carrier: link connected)"
-            rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason4>(?:NIC )?[Ll]ink (?:is )?(?i:up)\b))"
+            rf"|(?<![\w-])(?:{DRIVERS})\b.{{0,40}}?(?P<reason2>(?:NIC )?[Ll]ink (?:is )?(?i:up)\b))"
+        ),
+        on_nic,
+        refine=_refine_netdev,
+    ),
+    # A row of its own: on hosts of containers these lines are frequent, and this is found without a search.
+    Pattern(
+        "nic:link_up",
+        ("Gained carrier", "carrier: link connected"),
+        (
+            r"systemd-networkd\S*: (?!" + _VIRTUAL_NAME + r")(?P<device>[\w.-]+): (?P<reason>Gained carrier)"
+            r"|device \((?P<device2>[^)]+)\): (?P<reason2>carrier: link connected)"
         ),
         on_nic,
         refine=_refine_netdev,
