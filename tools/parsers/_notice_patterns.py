@@ -25,6 +25,8 @@ PATTERNS: tuple[Pattern, ...] = (
             "could not find environment variable",
             "may result in lower",
             "falling back to simple order",
+            "allocator cache flushes since last step",
+            "too old to support healt",
             "gsp_log_",
         ),
         (
@@ -37,6 +39,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|The current process just got forked, after parallelism has already been used"
             r"|process group has NOT been destroyed before we destruct"
             r"|NCCL WARN Could not find a path for pattern -?\d+, falling back to simple order"
+            r"|\d+ pytorch allocator cache flushes since last step|is too old to support healt\w+"
             r"|Warning: could not find environment variable|parameters will be used, which may result in lower)"
         ),
         on_job,
