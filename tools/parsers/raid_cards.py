@@ -30,12 +30,14 @@ _DRIVE = Lazy(
 _NAME = Lazy(
     r"^\s*(?:Virtual Drive: (?P<volume>\d+)|Slot Number: (?P<slot>\d+)|Logical [Dd]evice number"
     r" (?P<logical>\d+)|Device #"
-    r"(?P<device>\d+)|ID\s+: (?P<id>[\d:]+)|Logical [Dd]rive [Nn]umber (?P<drive>\d+))"
+    r"(?P<device>\d+)|ID\s+: (?P<id>[\d:]+)|Logical [Dd]rive [Nn]umber (?P<drive>\d+)"
+    r"|Drive (?P<path>/c\d+(?:/e\d+)?/s\d+)\b)"
 )
 _STATE = Lazy(r"^\s*(?P<key>State|Firmware state|Status of [Ll]ogical [Dd]evice|Status)\s*: ?(?P<value>.+?)\s*$")
 _COUNT = Lazy(
     r"^\s*(?P<key>Media Error Count|Other Error Count|Predictive Failure Count|Shield Counter|S\.M\.A\.R\.T\. warnings|"
-    r"Medium errors?|Drive has flagged a S\.M\.A\.R\.T alert|Failure Predicted)\s*: ?(?P<value>\w+)"
+    r"Medium errors?|Drive has flagged a S\.M\.A\.R\.T alert|S\.M\.A\.R\.T alert flagged by drive|Failure Predicted)"
+    r"\s*[:=] ?(?P<value>\w+)"
 )
 # ssacli: 'logicaldrive 1 (1.8 TB, RAID 5, Interim Recovery Mode)', 'physicaldrive 1I:1:3 (port 1I:…, Failed)'
 _SSACLI = Lazy(r"^\s*(?P<kind>logicaldrive|physicaldrive|unassigned) ?(?P<name>[\w:]*) \((?P<text>.*)\)\s*$")
@@ -50,8 +52,10 @@ _HEAD = Lazy(
     r"|Physical Drives|"
     r"Adapter #?\d|Enclosure Device ID|Smart Array|HPE? Smart|Controllers found|Logical device information|"
     r"Physical Device information|List of (?:Physical|Virtual) Disks|Exit Code|Number of Virtual (?:Drives|Disks)|"
-    r"EID:Slt|EID:Slot|DG/VD|DG Arr)"
+    r"EID:Slt|EID:Slot|DG/VD|DG Arr|(?:BBU|Cachevault)_Info|Model +State)"
 )
+# storcli: 'CVPM02 Optimal 28C 2016/05/20', with more columns in newer ones
+_BATTERY = Lazy(r"^\s*(?:BBU|i?BBU\S*|CVPM\S*|CVFM\S*|SuperCap) +(?P<state>[A-Z][a-z]+)\b")
 # MegaCli -AdpEventLog, storcli show events, and the firmware's own log (-FwTermLog)
 _EVENT = Lazy(r"^(?:Event Description: |.*\bEVT#\w+-\S+ \S+ +\d+=)(?P<text>\S.*)$")
 _DRIVE_OF_EVENT = Lazy(r"\bPD (?P<name>\w+)(?:\(e0x(?P<enclosure>[\da-fA-F]+)/s(?P<slot>\d+)\))?")
@@ -78,6 +82,8 @@ def recognise(sample: Sequence[str]) -> float:
     states = sum(bool(_STATE.match(text)) for text in kept)
     heads = sum(bool(_HEAD.match(text)) for text in kept)
     is_list = (names and states) or (counts and (names or states or counts > 1)) or (heads and states)
+    if any(text.startswith("CLI Version = ") for text in kept):
+        return 0.9
     return 0.93 if is_list and (heads or counts or any("Firmware state" in text for text in kept)) else 0.0
 
 
@@ -114,6 +120,11 @@ class _Cards:
         if match is not None:
             if match["state"] not in _WELL:
                 self._lose(line, match["name"].replace(" ", ""), match["state"])
+            return True
+        battery = _BATTERY.match(line.text)
+        if battery is not None:
+            if battery["state"] not in ("Optimal", "Learning", "Charging"):
+                self.sheet.add(line, self.sheet.make_node(), "bmc:battery_low", {"state": battery["state"]})
             return True
         match = _SSACLI.match(line.text) or _ARRAY.match(line.text)
         if match is None:

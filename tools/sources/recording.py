@@ -28,8 +28,9 @@ from tools.types import Coverage, Document, Facts, Inventory, Line, merge_facts
 SCAN_BYTES = 4 * 1024 * 1024
 """How much of a file is held to find where its form changes; beyond, the last form goes on, streamed (a guess)."""
 KINDS = (
-    "kernel logs (dmesg, journalctl -k, syslog), nvidia-smi and nvidia-smi -q, iostat -x, smartctl, guest lists, "
-    "NCCL, PyTorch and Slurm logs, inventory.csv, jobs.csv"
+    "kernel logs (dmesg, journalctl -k, syslog), nvidia-smi and nvidia-smi -q, iostat -x, smartctl, df, ip, ibstat and "
+    "other host tables, guest lists, NCCL, PyTorch and Slurm logs, nvidia-bug-report.log, sosreports, inventory.csv, "
+    "jobs.csv; plain or packed (gzip, xz, bzip2, Zstandard, tar, zip)"
 )
 COLLECT = "dmesg -T > kern.log; nvidia-smi -q > gpu.txt; iostat -x 1 2 > io.txt; daytwo triage ."
 
