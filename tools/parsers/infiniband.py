@@ -84,6 +84,9 @@ def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a line that only these tools print, else the share of their keys."""
     if any('"Operational Info"' in text or '"Physical Counters and BER Info"' in text for text in sample):
         return 0.95
+    # Its own head looks like a prompt of root: "# Port counters: …".
+    if any(_PERFQUERY.match(text) for text in sample):
+        return 0.95
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
     heads = (_RDMA, _LINK, _ERRORS, _ERROR_ROW, _PERFQUERY, _NETDEV, _SUMMARY)
     if any(head.match(text) for text in kept for head in heads) or any(_SYSFS.search(text) for text in kept):
@@ -109,6 +112,8 @@ def parse(document: Document) -> Parsed:
         fabric.read_head, fabric.read_rdma, fabric.read_link, fabric.read_counters, fabric.read_field, fabric.read_rest
     )
     report_ports(fabric.sheet, list(fabric.ports.values()))
+    if not fabric.ports and not fabric.told:
+        fabric.sheet.miss("a head without a port or a counter", "ibstat; ibqueryerrors; perfquery")
     return Parsed(fabric.sheet.build_facts(), parsed.unread)
 
 
@@ -134,6 +139,7 @@ class _Fabric:
         self.device = ""
         self.model = ""
         self.on_switch = False
+        self.told = 0
         self.port: Port | None = None
         self.node = document.node
 
@@ -176,6 +182,7 @@ class _Fabric:
         match = _LINK.match(line.text)
         if match is None:
             return False
+        self.told += 1
         could = _COULD.search(match["rest"])
         entity = Entity("nic", self.node, f"{self.device or 'switch'}/{match['port']}")
         if could is not None:
@@ -213,6 +220,7 @@ class _Fabric:
         return sysfs is not None or dotted is not None
 
     def _count(self, line: Line, entity: Entity, name: str, count: str) -> None:
+        self.told += 1
         signal = COUNTERS.get(name.lower())
         if signal is not None:
             if self.sheet.readings.has(entity, signal):
@@ -282,5 +290,6 @@ class _Fabric:
 
     def read_rest(self, line: Line) -> bool:
         text = line.text.strip()
+        self.told += bool(_SUMMARY.match(line.text))
         is_known = text.startswith(("##", "Link info:")) or bool(_SELECTOR.match(text))
         return is_known or any(word in text for word in ("ibwarn", "GID[")) or self.sheet.read_interval(line)

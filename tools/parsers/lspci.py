@@ -91,6 +91,9 @@ class _Bus:
             self.link_cap = speed, width
             return
         best = self.link_cap
+        if line.text.endswith(f"x{width}"):
+            # Old versions go on with flags, new ones say "downgraded": a line that ends here may have lost digits.
+            return
         # A slower link saves power while idle; a narrower one does not come back by itself.
         is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()
         if is_gpu and best is not None and 0 < width < best[1]:

@@ -149,7 +149,7 @@ class _Cards:
         return True
 
     def _count(self, line: Line, key: str, value: str) -> None:
-        if value.lower() in ("0", "no", "n/a", "none"):
+        if value.lower() in ("0", "n", "no", "n/a", "none"):
             return
         if "media" in key or "medium" in key:
             self._add(line, self.name, "disk:error_count", f"{key} {value}")

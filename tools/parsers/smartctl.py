@@ -72,7 +72,8 @@ def recognise(sample: Sequence[str]) -> float:
     is_json = any(line.lstrip()[:1] == "{" for line in sample)
     if is_json and ('"smartctl"' in text or '"smart_status"' in text or "smart_health" in text):
         return 0.97
-    if is_json and '"media_errors"' in text and ('"avail_spare"' in text or '"percent_used"' in text):
+    keys = ('"media_errors"', '"avail_spare"', '"percent_used"', '"spare_thresh"', '"data_units_read"')
+    if is_json and sum(name in text for name in keys) >= 2:
         return 0.97
     if any(_HEALTH.search(line) for line in sample):
         return 0.9

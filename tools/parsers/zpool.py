@@ -41,6 +41,9 @@ _LOST_DISK = frozenset({"FAULTED", "UNAVAIL", "REMOVED", "OFFLINE", "DEGRADED"})
 _PART = re.compile(r"-part\d+$")
 
 
+_NO_ERRORS = "No known data errors"
+
+
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a pool and its state, the words of a healthy host, or rows of `zpool list`."""
     kept = clip_sample(sample)
@@ -107,7 +110,7 @@ class _Pools:
             self.pool = value
         elif self.key == "state" and value in _LOST_POOL:
             self._add(line, self.sheet.make_node(), "fs:shutdown", value)
-        elif self.key == "errors" and value and not value.startswith("No known data errors"):
+        elif self.key == "errors" and not _NO_ERRORS.startswith(value[: len(_NO_ERRORS)]):
             self._add(line, self.sheet.make_node(), "fs:error", value)
         elif self.key == "status" and "unrecoverable error" in value:
             self._add(line, self.sheet.make_node(), "fs:repaired", value)
