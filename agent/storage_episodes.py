@@ -69,7 +69,7 @@ def _is_beyond(event: Event) -> bool:
 def mark_removable(events: Sequence[Event]) -> list[Event]:
     """Mark the troubles of drives that a USB device's departure or reset stands beside, and of file systems on them."""
     usb = _find_usb_trouble(events)
-    if not usb and not any(event.fields.get("removable") for event in events):
+    if not usb and not any(event.fields.get("removable") or _is_card(event) for event in events):
         return list(events)
     sticks: dict[str, set[str]] = defaultdict(set)
     for event in events:
@@ -106,10 +106,14 @@ def _returns(lost: Event, event: Event) -> bool:
     return same_node(lost.node, event.node) and seconds is not None and 0.0 <= seconds <= RETURN_SECONDS
 
 
+def _is_card(event: Event) -> bool:
+    return event.code.startswith(_ON_USB) and event.fields.get("device", "").startswith("mmcblk")
+
+
 def _is_on(event: Event, sticks: set[str]) -> bool:
     name = event.entity.name if event.entity.kind == "disk" else event.fields.get("device", "")
-    return bool(name) and any(
-        same_disk(Entity("disk", event.node, name), Entity("disk", event.node, stick)) for stick in sticks
+    return name.startswith("mmcblk") or any(
+        name and same_disk(Entity("disk", event.node, name), Entity("disk", event.node, stick)) for stick in sticks
     )
 
 

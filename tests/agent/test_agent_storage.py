@@ -55,6 +55,7 @@ CASES = [
     (PATHS + "Mar  4 10:11:13 n1 multipathd[881]: mpathk: remaining active paths: 0\n", "storage_path_fault", "critical", "drain_node"),
     (PATHS + "Mar  4 10:12:13 n1 multipathd[881]: mpathk: sdt - tur checker reports path is up\n", "benign", "ok", "none"),
     (TRANSID, "filesystem_fault", "critical", "drain_node"),
+    (EXT4.replace("sdu1", "mmcblk7p2"), "filesystem_fault", "warning", "watch"),
     (TRANSID + MENDED, "disk_media_error", "warning", "run_diagnostics"),
     (TRANSID + MENDED.replace("dm-7", "dm-8"), "filesystem_fault", "critical", "drain_node"),
     (TRANSID + MENDED + "[901.0] BTRFS info (device dm-7): forced readonly\n", "filesystem_fault", "critical", "drain_node"),

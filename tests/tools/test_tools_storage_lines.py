@@ -46,6 +46,7 @@ storage:path_abort||qla2xxx 0000:5e:00.0: scsi(9:10:0): DEVICE RESET ISSUED.
 shared_fs:reconnect|storage:gpfs|Close connection to 192.0.2.44 n44. Attempting reconnect.
 shared_fs:ok|storage:ceph|libceph (8841ab-77 e859): osd2 up
 shared_fs:error|storage:ceph|libceph (8841ab-77 e857): osd2 down
+fs:error||device-mapper: thin: 253:7: unable to service pool target messages in READ_ONLY or FAIL mode
 fs:error||BTRFS critical (device sds): corrupt leaf: root=5 block=8841 slot=3, bad key order
 fs:error||EXT4-fs warning (device sds): __ext4_read_dirblock:905: error -5 reading directory block (ino 8841, block 0)
 fs:error||F2FS-fs (sds): Inconsistent segment (8841) type [1, 0] in SSA and SIT

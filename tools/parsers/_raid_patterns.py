@@ -174,7 +174,7 @@ _MAPPER = (
         ("device-mapper: ",),
         (
             r"device-mapper: (?P<reason>(?:thin|space map \w+|btree\w*|block manager|cache\w*|raid|snapshots\w*|era"
-            r"|writecache|persistent snapshot): .*(?:failed|error|corrupt|[Ii]nvalidating|read-only mode).*"
+            r"|writecache|persistent snapshot): .*(?:failed|error|corrupt|[Ii]nvalidating|read-only mode|READ_ONLY).*"
             r"|verity.*(?:is corrupted|corruption).*)"
         ),
         on_node,
