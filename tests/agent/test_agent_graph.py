@@ -223,7 +223,7 @@ def test_a_model_that_fails_costs_only_its_opinion(serve: Serve, trouble: str, k
     started = time.monotonic()
     server = serve(trouble)
     verdict, run, _ = look(open_model(server, timeout_seconds=0.4), facts, budget=Budget(seconds=5))
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < 6.0
     alone = judge_alone(facts)
     assert verdict.decided_by == "rules"
     assert verdict.reason

@@ -128,10 +128,10 @@ def test_what_could_be_two_things_stays_alone():
 def test_thousands_of_gpus_are_resolved_in_little_time():
     seen = [make_gpu(f"n{node}", index=i, pci=f"{i:02x}:00.0") for node in range(1000) for i in range(8)]
     seen += [make_gpu(f"n{node}", pci=f"{i:02x}:00.0") for node in range(1000) for i in range(8)]
-    started = time.monotonic()
+    started = time.process_time()
     resolved = resolve_entities(seen)
     assert len(set(resolved.values())) == 8000
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0
 
 
 def test_the_order_in_which_things_are_seen_does_not_matter():

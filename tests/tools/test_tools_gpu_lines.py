@@ -202,10 +202,10 @@ def test_the_new_expressions_stay_cheap_on_a_hostile_line() -> None:
         "[Errno 5] ",
         "Shard ",
     )
-    started = time.perf_counter()
+    started = time.process_time()
     for part in parts:
         read("[1.5] " + part * (60_000 // len(part)) + "\n")
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 HEADS = """

@@ -363,9 +363,9 @@ def test_gaps_get_a_length(regex: str) -> None:
     "filler", ["socketPollConnect", "beegfs", "btl_tcp", "nfs4_", "NCCL WARN Call to ", "mlx5_core "]
 )
 def test_a_line_of_nothing_but_triggers_costs_little(filler: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     events(filler * 300 + "\n")
-    assert time.perf_counter() - started < 3.0
+    assert time.process_time() - started < 3.0
 
 
 def test_a_guarded_text_in_blocks_is_the_same_as_in_lines(tmp_path: Path) -> None:
