@@ -5,6 +5,8 @@ Known: driver branches 390 to 590, proprietary and open modules, nvidia-peermem.
 
 from __future__ import annotations
 
+import re
+
 from tools.parsers import _vendor_patterns
 from tools.parsers._patterns import BDF, Fields, Pattern, on_gpu, on_node
 
@@ -16,7 +18,16 @@ def _refine_load(fields: Fields) -> Fields | None:
     return {**fields, "code": "driver:peermem"} if module in _PEER_MODULES else fields
 
 
-_PEER_MODULES = frozenset({"nvidia_peermem", "nvidia-peermem", "nv_peer_mem", "gdrdrv"})
+def _refine_assertion(fields: Fields) -> Fields | None:
+    # The assertion is of the code that waits for the system processor: what it says of it is the finding.
+    return {**fields, "code": "driver:gsp_error"} if _OF_GSP.search(fields["assertion"]) else fields
+
+
+_OF_GSP = re.compile(r"GSP RPC timeout|GSP (?:has )?(?:crashed|halted|hung)|marked for reset @ kernel_gsp")
+_PEER_MODULES = frozenset(
+    {"nvidia_peermem", "nvidia-peermem", "nv_peer_mem", "nvidia_fs", "nvidia-fs", "gdrdrv", "nv_rsync_mem"}
+)
+"""Modules beside the driver that lend GPU memory to others: GPUs work without them, transfers to NICs and disks do not."""
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -82,7 +93,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         (
             r"(?:insert '|insmod: .*|modprobe: .*|^)?(?P<module>nvidia[\w-]*|nouveau|gdrdrv|mlx\d_core"
-            r"|mlx\d_ib|ib_\w+|nv_peer_mem)\b'?:? .*?(?P<reason>version magic '[^']*' should be "
+            r"|mlx\d_ib|ib_\w+|nv_peer_mem|nv_rsync_mem|amdgpu)\b'?:? .*?(?P<reason>version magic '[^']*' should be "
             r"'[^']*'|disagrees about version of symbol \S+|Unknown symbol \S+|[Kk]ey was rejected by "
             r"service|[Ee]xec format error|unsigned module)"
         ),
@@ -136,12 +147,14 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             "installed in this system is not supported",
             "installed in this system requires",
+            "requires use of the NVIDIA open",
+            "NVIDIA open kernel modules",
             "Legacy drivers",
             "legacy GPU",
         ),
         (
             rf"(?:NVRM: .*?(?P<pci>{BDF}).*)?(?P<reason>installed in this system (?:is not supported by"
-            rf"|requires use of).*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
+            rf"|requires use of).*|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
         ),
         on_node,
         joins=6,
@@ -246,13 +259,14 @@ PATTERNS: tuple[Pattern, ...] = (
         on_gpu,
     ),
     Pattern(
-        "driver:peermem", ("ERROR detected invalid context",), r"nvidia[-_]peermem.*detected invalid context", on_node
+        "driver:peermem_context", ("ERROR detected invalid context",), r"nvidia[-_]peermem.*detected invalid context", on_node
     ),
     Pattern(
         "driver:assertion",
         ("nvAssert", "Assertion failed", "assertion failed"),
         r"NVRM: (?:GPU(?P<gpu_number>\d+) )?.*?(?P<assertion>[Aa]ssertion failed: .*)",
         on_node,
+        refine=_refine_assertion,
     ),
     Pattern(
         "driver:gsp_error",

@@ -198,6 +198,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_gpu,
         joins=2,
+        echoes=("driver:unsupported_gpu", "driver:device_taken"),
     ),
     Pattern(
         "gpu:init_failed",
@@ -255,6 +256,6 @@ PATTERNS: tuple[Pattern, ...] = (
 
 UUID_LINE = re.compile(r"NVRM: GPU at (?:PCI:)?(?P<pci>[0-9a-fA-F:.]+): (?P<uuid>GPU-[0-9a-fA-F-]{36})")
 SERIAL_LINE = re.compile(r"NVRM: GPU Board Serial Number: (?P<serial>\w+)")
-SUBJECT_LINE = re.compile(rf"NVRM: The NVIDIA GPU (?P<pci>{BDF})")
+SUBJECT_LINE = re.compile(rf"NVRM: The NVIDIA GPU (?P<pci>{BDF})(?!.*(?:requires use|not supported|Legacy))")
 """Lines that tell which GPU the next lines speak of."""
 SUBJECT_LITERALS = ("NVRM: GPU at ", "NVRM: GPU Board Serial", "NVRM: The NVIDIA GPU ")

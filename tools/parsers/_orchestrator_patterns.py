@@ -12,6 +12,9 @@ from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
 from tools.types import Entity
 
 
+_TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, 173))
+
+
 def _on_uuid(node: str, fields: Fields) -> Entity:
     return make_gpu(node, uuid=fields["uuid"]) if fields.get("uuid") else on_node(node, fields)
 
@@ -142,8 +145,11 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "xid:{xid}",
-        ("XidCriticalError", "Xid="),
-        r"XidCriticalError: Xid=(?P<xid>\d+) on Device=(?P<uuid>GPU-[0-9a-f-]{36})",
+        ("XidCriticalError", "Xid=", "xid=", "XID_CRITICAL"),
+        (
+            r"(?i:Xid_?Critical_?Error):? ?(?i:Xid)[=:] ?(?P<xid>\d{1,3})\b(?:.*?\b(?i:Device|GPU|UUID)[=:] ?\"?"
+            r"(?P<uuid>(?:GPU|MIG)-[0-9a-fA-F][\w-]*))?"
+        ),
         _on_uuid,
     ),
     Pattern(
@@ -156,10 +162,11 @@ PATTERNS: tuple[Pattern, ...] = (
             "no healthy devices",
         ),
         (
-            r"(?P<reason>device marked unhealthy: (?P<uuid>GPU-[0-9a-f-]{36})?.*|device will go unhealthy.*"
+            r"(?P<reason>device marked unhealthy: (?P<uuid>GPU-[0-9a-fA-F][\w-]*)?.*|device will go unhealthy.*"
             r"|[Mm]arking (?:\w+ )?device (?:as )?unhealthy.*|Allocate failed due to no healthy devices present.*)"
         ),
         _on_uuid,
+        echoes=_TOLD_BY_XID,
     ),
     Pattern(
         "",

@@ -21,6 +21,11 @@ _REASONS = Lazy(r"^REASON\s+USER\s+TIMESTAMP\s+NODELIST")
 _REASON_ROW = Lazy(
     r"^(?P<reason>\S.*?)\s{1,}(?P<user>\S+)\s+(?P<stamp>\d{4}-\d\d-\d\dT[\d:]+|Unknown)\s+(?P<nodes>\S+)\s*$"
 )
+_LONG_ROW = Lazy(
+    r"^(?P<reason>\S.*?)\s+(?P<user>[\w.-]+(?:\(\d+\))?)\s+(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\s+"
+    r"(?:[a-z]+[*~#$@%^!+-]*\s+)?(?P<nodes>[A-Za-z][\w.,\[\]-]*)\s*$"
+)
+"""A row of `sinfo -R` or `-lR` by itself: reason, who wrote it, when, and the nodes at the end."""
 _NODE = Lazy(r"^\s*NodeName=(?P<node>\S+)")
 _STATE = Lazy(r"\bState=(?P<state>[A-Z_+*$@~#!%^-]+)")
 _REASON = Lazy(r"^(?:.*\s)?Reason=(?P<reason>.*?)(?: \[(?P<who>[^\]@]*)@(?P<stamp>[^\]]*)\])?\s*$")
@@ -34,10 +39,11 @@ _PLANNED = Lazy(
 _CODES: tuple[tuple[Lazy, str], ...] = tuple(
     (Lazy(pattern), code)
     for pattern, code in (
-        (r"gres/gpu count|gpu count|fewer gpus|low gpu", "slurm:gpu_missing"),
-        (r"not responding|node unexpectedly rebooted", "slurm:node_down"),
-        (r"kill task failed|epilog|prolog", "slurm:error"),
-        (r"low (?:realmemory|socket|cpu|core|tmpdisk)", "slurm:node_down"),
+        (r"(?i)gres/gpu (?:c|$)|gpu count|fewer gpus|low gpu|missing gpu|gpu.{0,12}missing", "slurm:gpu_missing"),
+        (r"(?i)not respond|node unexpectedly re", "slurm:node_down"),
+        (r"(?i)kill task fail|job not ending", "slurm:unkillable"),
+        (r"(?i)epilog|prolog|batch job complete f", "slurm:error"),
+        (r"(?i)low (?:realmem|socket|cpu|core|tmpdisk)", "slurm:config_differs"),
     )
 )
 _JOB_CODES: Mapping[str, str] = {
@@ -51,7 +57,9 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(_REASONS.match(text) or _SACCT.match(text) or _SINFO.match(text) for text in kept):
         return 0.95
-    return 0.95 if any(_NODE.match(text) for text in kept) else 0.0
+    if any(_NODE.match(text) for text in kept):
+        return 0.95
+    return 0.85 if any(_LONG_ROW.match(text) for text in kept) else 0.0
 
 
 def parse(document: Document) -> Parsed:
@@ -117,7 +125,7 @@ class _Table:
         self.node = ""
 
     def read_reason(self, line: Line) -> bool:
-        match = _REASON_ROW.match(line.text) if self.mode == "reasons" else None
+        match = _LONG_ROW.match(line.text) or (_REASON_ROW.match(line.text) if self.mode == "reasons" else None)
         if match is not None:
             for node in list(expand_hostlist(match["nodes"]))[:64]:
                 self._tell(line, node, match["reason"], "")
