@@ -67,7 +67,7 @@ check: setup  ## Format, lint, types, import fences, size caps, generated docs
 eval: setup  ## Score the rules and four scripted models, good and bad, on every scenario
 	@$(BIN)/daytwo eval --scripted all
 
-bench: setup  ## Measure help, a 100 MB log, the index, retrieval and the code; prints Markdown
+bench: setup  ## Measure help, small and large logs, the index, retrieval and the code; prints Markdown
 	@$(BIN)/python -m evals.bench
 
 lock: setup  ## Lock the newest dependencies that fit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -321,3 +322,9 @@ def test_the_rest_of_a_text_is_the_same_in_blocks_and_in_lines(
     assert told == [""] * (start - 1) + [line.text for line in tail.lines()]
     assert "\x1b" not in told[-1]
     assert told[-1] == "[   40.000000] line 40"
+
+
+def test_threads_read_at_the_same_time(log: bytes) -> None:
+    alone = read(log)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(parsed == alone for parsed in pool.map(read, [log] * 8))

@@ -7,6 +7,7 @@ timm, Keras, MaxText, Composer, tqdm, nccl-tests; uvicorn and vLLM request lines
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from tools.parsers._log_alarm import is_alarm
 
@@ -57,10 +58,14 @@ _EXPRESSIONS = (
     r"|Waiting for application|Application (?:startup|shutdown) complete|Uvicorn running|Shutting down|Finished "
     r"server)",
 )
-PROGRESS_LINE = re.compile("|".join(f"(?:{expression})" for expression in _EXPRESSIONS))
 _MAX_CHARACTERS = 1000
+
+
+@cache
+def _progress_line() -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{expression})" for expression in _EXPRESSIONS))
 
 
 def is_progress(text: str) -> bool:
     """Say whether a line tells that a job or server goes on: a step, a bar, a checkpoint, an answered request."""
-    return bool(PROGRESS_LINE.search(text[:_MAX_CHARACTERS])) and not is_alarm(text[:_MAX_CHARACTERS])
+    return bool(_progress_line().search(text[:_MAX_CHARACTERS])) and not is_alarm(text[:_MAX_CHARACTERS])
