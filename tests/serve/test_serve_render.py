@@ -136,6 +136,7 @@ def test_many_verdicts_become_lines():
     [
         ({"status": "healthy", "severity": "ok", "fault": "healthy", "confidence": "likely"}, "✔ HEALTHY  healthy"),
         ({"status": "unknown", "severity": "warning", "fault": "unknown"}, "? UNKNOWN  unknown"),
+        ({"status": "unknown", "severity": "ok", "fault": "benign"}, "? PARTLY READ  benign"),
         ({"status": "not_applicable", "severity": "ok", "fault": "not_applicable"}, "✔ NOT APPLICABLE"),
         ({"status": "degraded", "severity": "warning"}, "▲ WARNING  gpu_off_bus"),
         ({"status": "healthy", "severity": "info", "fault": "gpu_app_fault"}, "● INFO  gpu_app_fault"),
