@@ -13,6 +13,8 @@ ROOMS = ("tools", "agent")
 class LineWatch:
     """Counts lines that run for the first time; each costs once with `sys.monitoring` (3.12), always before it."""
 
+    IS_CHEAP = sys.version_info >= (3, 12)
+
     def __init__(self, root: Path) -> None:
         self._heads = tuple(str(root / room) for room in ROOMS)
         self._seen: set[tuple[str, int]] = set()

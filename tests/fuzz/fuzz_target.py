@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from serve.terminal import render_plain
 from tools.document import TextDocument
 from tools.errors import DaytwoError
 from tools.parsers._log_reader import MAX_EVENTS, MAX_KEYS
-from tools.sources._segments import load_parsers, take_sample
+from tools.sources._segments import load_parsers, rank_parsers, take_sample
 from tools.sources.recording import RecordingSource
 from tools.types import Facts, Parser, Quote
 
@@ -50,60 +50,57 @@ class Cost:
 
 @contextmanager
 def stop_hangs(seconds: int = HANG_SECONDS) -> Iterator[None]:
-    """Raise `Hang` in the midst of whatever runs too long; regular expressions let signals through."""
+    """Raise `Hang` in the midst of whatever takes too much processor time; regular expressions let signals through."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise Hang(f"still running after {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def allow_seconds(size: int) -> float:
     return MAX_SECONDS * max(1.0, size / SMALL_BYTES)
 
 
-def run_parser(parser: Parser, text: str, *, always: bool = True) -> Cost:
-    """Recognise and parse a text with one parser, and check what comes back.
-
-    Args:
-        always: Parse too where the parser does not know the text.
-    """
+def run_parser(parser: Parser, text: str) -> Cost:
+    """Recognise and parse a text with one parser, and check what comes back."""
     start = time.thread_time()
     document = TextDocument("input", "node-a1", text)
     score = parser.recognise(take_sample([line.text for line in document.lines()]))
     if not 0.0 <= score <= 1.0:
         raise Broken(f"{parser.FORM}: recognise says {score}")
-    if always or score > 0.0:
-        parsed = parser.parse(document)
-        check_facts(parsed.facts, parser.FORM)
-        if not 0 <= parsed.unread.unread <= parsed.unread.total:
-            raise Broken(f"{parser.FORM}: {parsed.unread.unread} of {parsed.unread.total} lines unread")
-        for sample in parsed.unread.samples:
-            check_text(sample, f"{parser.FORM}: a sample")
+    parsed = parser.parse(document)
+    check_facts(parsed.facts, parser.FORM)
+    if not 0 <= parsed.unread.unread <= parsed.unread.total:
+        raise Broken(f"{parser.FORM}: {parsed.unread.unread} of {parsed.unread.total} lines unread")
+    for sample in parsed.unread.samples:
+        check_text(sample, f"{parser.FORM}: a sample")
     return Cost(time.thread_time() - start, parser.FORM)
 
 
-def run_parsers(data: bytes, chosen: int | None = None) -> Cost:
-    """Give a text to every parser; where one is chosen by number, the others only parse what they know.
+def run_parsers(data: bytes, numbers: Iterable[int] = ()) -> Cost:
+    """Give a text to every parser, or to those with these numbers.
 
     Returns:
         The slowest parser and its time.
     """
     text = data.decode("utf-8", errors="replace")
     parsers = load_parsers()
-    return max(
-        (
-            run_parser(parser, text, always=chosen is None or chosen % len(parsers) == number)
-            for number, parser in enumerate(parsers)
-        ),
-        key=lambda cost: cost.seconds,
-    )
+    asked = {number % len(parsers) for number in numbers} or range(len(parsers))
+    return max((run_parser(parsers[number], text) for number in asked), key=lambda cost: cost.seconds)
+
+
+def find_form(data: bytes) -> int:
+    """Number of the parser that knows a text best; where none does, the one of kernel logs."""
+    ranked = rank_parsers(data.decode("utf-8", errors="replace").split("\n"))
+    best = ranked[0][1].FORM if ranked else "kernel_log"
+    return next(number for number, parser in enumerate(load_parsers()) if best == parser.FORM)
 
 
 def run_whole(data: bytes, *, shown: bool = True, max_bytes: int = MAX_INPUT_BYTES) -> Cost:

@@ -317,7 +317,7 @@ def _read_event_table(match: re.Match[str], rest: str) -> Head:
 
 
 _Reader = Callable[[re.Match[str], str], Head]
-_DMESG = r"^\[ *(?P<seconds>\d+\.\d+)(?: <[^>]*>)?\](?:\[ *[CT]\d+\])?:? ?"
+_DMESG = r"^\[ *(?P<seconds>\d{1,12}\.\d{1,12})(?: <[^>]*>)?\](?:\[ *[CT]\d+\])?:? ?"
 _HUMAN = rf"^\[(?:(?P<month>{MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^\]]*\d)\] ?"
 _RFC5424 = rf"^<(?P<priority>\d{{1,3}})>1 (?:{_ISO}|-) (?P<host>\S+) (?P<app>\S+) \S+ \S+ (?:-|\[.*?[^\\]\](?= |$)) ?"
 _RAS = r"^(?:-|[A-Z][A-Z0-9_]+) (?P<seconds>\d{9,10}) \d{4}\.\d\d\.\d\d (?P<node>\S+) "
@@ -326,7 +326,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     ("dmesg", re.compile(_DMESG), _read_seconds),
     ("dmesg -T", re.compile(_CTIME), _read_ctime),
     ("dmesg -H", re.compile(_HUMAN), _read_human),
-    ("kmsg", re.compile(r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d+),[^;]*;"), _read_kmsg),
+    ("kmsg", re.compile(r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d{1,18}),[^;]*;"), _read_kmsg),
     ("rfc5424", re.compile(_RFC5424), _read_rfc5424),
     ("iso", re.compile(rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*"), _read_iso),
     ("rfc3164", re.compile(rf"^(?:{_WEEKDAY} )?{_LOCAL} "), _read_rfc3164),

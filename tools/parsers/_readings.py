@@ -77,7 +77,8 @@ class Readings:
         if not self._columns:
             self.start_column()
         self._rows.setdefault(entity, len(self._rows))
-        if value is not None:
+        # A number beyond all measure is none: what is added up or compared later must be finite.
+        if value is not None and math.isfinite(value):
             self._columns[-1][1][entity, signal] = value
         if reason:
             self._reasons[entity, signal] = reason

@@ -21,7 +21,7 @@ DOMAIN: Domain = "guests"
 
 _READ, _WRITE = "disk_read_bytes_per_second", "disk_write_bytes_per_second"
 _READS, _WRITES = "disk_reads_per_second", "disk_writes_per_second"
-_PATH = r"(?:(?P<path>/[^\s:=]+|[^\s:=]*[a-z][^\s:=]*):)?\s*"
+_PATH = r"(?:(?P<path>(?:/|(?=[^\s:=]*[a-z]))[^\s:=]++):)?\s*"
 _NUMBER = r"(?P<major>\d{1,4}):(?P<minor>\d{1,7})"
 _CELL = r"[a-z]+(?:\.\w+)*=[\w.]+"
 _IO_STAT = Lazy(rf"^{_PATH}{_NUMBER} (?P<cells>{_CELL}(?: {_CELL})*)\s*$")

@@ -30,7 +30,7 @@ _HEAD = Lazy(
     r"^\|-{3,}\s+(?:Metadata|Deployment|Integration|Hardware|Stress|Custom|Inforom)\s"
 )
 _ROW = Lazy(
-    r"^\|\s*(?P<left>[^|]*?)\s*\|\s*(?P<right>[^|]*?)\s*\|?\s*$|^\|-{2,}\s+(?P<section>[\w ]+?)\s+-*\+.*$|^\+.*\+?\s*$"
+    r"^\|(?P<left>[^|]*+)\|(?P<right>[^|]*+)(?:\|\s*)?$|^\|-{2,}\s+(?P<section>[\w ]+?)\s+-*\+.*$|^\+.*\+?\s*$"
 )
 _RULER = Lazy(r"^\+[-=+]+\+\s*$")
 _NOTE = Lazy(r"^(?:warning|error)s?\b(?::?\s*GPU\s*(?P<gpu>\d+))?")
@@ -96,7 +96,7 @@ class _Table:
         if match["left"] is None:
             self._close_note()
             return True
-        left, right = match["left"], match["right"]
+        left, right = match["left"].strip(), match["right"].strip()
         note = _NOTE.match(left)
         if note is not None:
             self._close_note()
