@@ -12,7 +12,7 @@ from tools.parsers._kernel_forms import CLOCK, MONTH, NO_HOST
 _HEAD = re.compile(
     rf"(?:{MONTH} [ 0-3]\d {CLOCK}|(?P<iso>\d{{4}}-\d\d-\d\dT{CLOCK}(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)))"
     r" (?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+)(?:\[\d+\])?: (?=\S)(?P<stamp>\[ *\d+\.\d+\] (?=\w))?"
-    r"|\[ *\d+\.\d+\] (?=[A-Za-z])"
+    r"|\[ *\d{1,12}\.\d{1,12}\] (?=[A-Za-z])"
 )
 
 
