@@ -66,6 +66,8 @@ _KEYS = frozenset(
 )  # fmt: skip
 _OWN_KEYS = frozenset({"physical state", "phys state", "phys_state", "link layer", "link_layer", "ca type", "port guid",
                        "symbol ber", "effective physical ber", "raw physical ber", "status opcode"})  # fmt: skip
+MAX_BER = 1e-3
+"""No link stays up with more bit errors left behind correction: a number that was cut looks so (a guess)."""
 _MLXLINK: Mapping[str, str] = {
     "symbol errors": "nic_symbol_errors_total",
     "effective physical errors": "nic_effective_errors_total",
@@ -270,7 +272,7 @@ class _Fabric:
             return
         if key.startswith("time"):
             self.sheet.put(line, port.entity, "nic_counter_age_seconds", number * 60)
-        elif number >= 0:
+        elif number >= 0 and not (key.endswith("ber") and number >= MAX_BER):
             self.sheet.put(line, port.entity, _MLXLINK[key], number)
 
     @staticmethod

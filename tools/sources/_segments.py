@@ -196,7 +196,10 @@ def cut_stretches(lines: Sequence[str]) -> list[Stretch]:
 
 
 def _asks(lines: Sequence[str]) -> bool:
-    return any(is_prompt(text) or _HEADLINE.match(text) for text in lines)
+    """Say whether lines that nobody knows are a command or a head line, which what follows belongs to."""
+    last = next((text for text in reversed(lines) if text.strip()), "")
+    is_head = bool(_HEADLINE.match(last)) and any(letter.isalnum() for letter in last)
+    return is_head or any(is_prompt(text) for text in lines)
 
 
 def _is_json(lines: Sequence[str]) -> bool:
