@@ -5,6 +5,7 @@ None of it tells that anything is well or ill; it is known, so that it does not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tools.parsers._lazy import Lazy
@@ -25,7 +26,8 @@ _LSCPU = Lazy(
     r"^\s*(?:Architecture|CPU op-mode|CPU op-modes?\(s\)|Byte Order|CPU\(s\)|On-line CPU|Thread\(s\) per core|"
     r"Core\(s\) per|Socket\(s\)|NUMA node|Vendor ID|CPU family|Model|Stepping|CPU MHz|CPU m|BogoMIPS|Virtualization|"
     r"L1[di] cache|L[23] cache|Flags|Address sizes|Vulnerab\w+|Frequency boost|BIOS|Static hostname|Icon name|Chassis|"
-    r"Machine ID|Boot ID|Operating System|CPE OS Name|Kernel|Hardware)\b.*:\s*.*$"
+    r"Machine ID|Boot ID|Operating System|CPE OS Name|Kernel(?=:\s+Linux)|Hardware (?:Vendor|Model))\b.*:\s*.*$",
+    re.NOFLAG,
 )
 
 
