@@ -27,7 +27,7 @@ _OF_GSP = re.compile(r"GSP RPC timeout|GSP (?:has )?(?:crashed|halted|hung)|mark
 _PEER_MODULES = frozenset(
     {"nvidia_peermem", "nvidia-peermem", "nv_peer_mem", "nvidia_fs", "nvidia-fs", "gdrdrv", "nv_rsync_mem"}
 )
-"""Modules beside the driver that lend GPU memory to others: GPUs work without them, transfers to NICs and disks do not."""
+"""Modules that lend GPU memory to others: GPUs work without them, transfers to adapters and disks do not."""
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -154,7 +154,8 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         (
             rf"(?:NVRM: .*?(?P<pci>{BDF}).*)?(?P<reason>installed in this system (?:is not supported by"
-            rf"|requires use of).*|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
+            rf"|requires use of).*"
+            rf"|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
         ),
         on_node,
         joins=6,
@@ -259,7 +260,10 @@ PATTERNS: tuple[Pattern, ...] = (
         on_gpu,
     ),
     Pattern(
-        "driver:peermem_context", ("ERROR detected invalid context",), r"nvidia[-_]peermem.*detected invalid context", on_node
+        "driver:peermem_context",
+        ("ERROR detected invalid context",),
+        r"nvidia[-_]peermem.*detected invalid context",
+        on_node,
     ),
     Pattern(
         "driver:assertion",

@@ -2,7 +2,8 @@
 
 Known: util-linux 2.20 to 2.40 (`dmesg`, `-T`, `-H`, `-x`, `-r`, `--time-format iso`), `/dev/kmsg`, syslog of
 RFC 3164 and RFC 5424, rsyslog's file formats, systemd 219 to 256 (`journalctl` short, short-precise, short-iso,
-short-full, short-monotonic, short-unix, json), CRI and Docker prefixes, `grep` and `pdsh` prefixes, mail quoting.
+short-full, short-monotonic, short-unix, json), `talosctl dmesg`, CRI and Docker prefixes, `grep` and `pdsh` prefixes,
+mail quoting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
+from tools.parsers._writers import is_program_line
 from tools.types import NO_MOMENT, Moment, Writer
 
 MONTHS = {
@@ -55,7 +57,7 @@ ANY_HEAD = re.compile(
         rf"|{MONTH} {_DAY} (?:\d{{4}} )?{CLOCK}"
         rf"|\[?(?:{_WEEKDAY} )?\d{{4}}-\d\d-\d\d[T ]{CLOCK}"
         r"|\d+,\d+,\d+,[^;\n]*;|1 \d{4}-\d\d-|\d{10}\.\d{3,9} "
-        r"|[a-z0-9]+ *:[a-z]+ *: "
+        r"|[a-z0-9]+ *:[a-z]+ *: |(?:[\w.-]+: )?kern: +[a-z]+: \["
         r"|(?:-|[A-Z][A-Z0-9_]+) \d{9,10} \d{4}\.\d\d\.\d\d "
         r"|\d{1,9} [\w.-]+ [\w.]+ [\w.-]+ \d{9,10} [01] "
         r"|\[[IWEF]\d{4} \d\d:|[\w.-]+:\d+:\d+ \[\d+\]|-- "
@@ -137,7 +139,7 @@ def split_head(raw: str) -> Head:
     head = _split_json(text) if text[:1] == "{" else _split_plain(text)
     if node and not head.node:
         head = head._replace(node=node)
-    return head._replace(writer="user") if in_container else head
+    return head._replace(writer="user") if in_container or is_program_line(raw) else head
 
 
 def _split_plain(text: str) -> Head:
@@ -171,7 +173,7 @@ def _is_user(head: Head) -> bool:
 
 def _split_bare(text: str) -> Head:
     match = _BARE_KERNEL.match(text)
-    return Head(text[match.end() :], node=match["host"] or "") if match else Head(text)
+    return Head(text[match.end() :], node=match["host"] or "", writer="kernel") if match else Head(text)
 
 
 def _split_tagged(rest: str, moment: Moment, *, strict: bool) -> Head:
@@ -179,7 +181,9 @@ def _split_tagged(rest: str, moment: Moment, *, strict: bool) -> Head:
     match = _TAGGED.match(rest)
     if match is None or (strict and match["tag"] != "kernel" and NO_HOST.match(match["host"])):
         return Head(rest, moment=moment)
-    return _tagged(match["host"], match["tag"], match["text"], moment)
+    # The kernel is no process: what calls itself so and has a number is somebody else.
+    tag = match["tag"] if match["tag"] != "kernel" or match["pid"] in (None, "0") else f"kernel[{match['pid']}]"
+    return _tagged(match["host"], tag, match["text"], moment)
 
 
 def _tagged(host: str, tag: str, text: str, moment: Moment) -> Head:
@@ -293,6 +297,11 @@ def _read_rfc3164(match: re.Match[str], rest: str) -> Head:
     return _split_tagged(rest, moment, strict=False)
 
 
+def _read_talos(match: re.Match[str], rest: str) -> Head:
+    writer: Writer = "kernel" if match["facility"] == "kern" else "user"
+    return Head(rest, moment=iso_moment(match), node=match["node"] or "", writer=writer)
+
+
 def _read_unix(match: re.Match[str], rest: str) -> Head:
     return _split_tagged(rest, Moment("utc", float(match["seconds"])), strict=True)
 
@@ -330,6 +339,11 @@ _FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
     ("rfc5424", re.compile(_RFC5424), _read_rfc5424),
     ("iso", re.compile(rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*"), _read_iso),
     ("rfc3164", re.compile(rf"^(?:{_WEEKDAY} )?{_LOCAL} "), _read_rfc3164),
+    (
+        "talos",
+        re.compile(rf"^(?:(?P<node>[\w.-]+): )?(?P<facility>kern|user|daemon|syslog): +[a-z]+: \[{_ISO}\]: "),
+        _read_talos,
+    ),
     ("unix", re.compile(r"^(?P<seconds>\d{10}\.\d{3,9}) "), _read_unix),
     ("ras", re.compile(_RAS), _read_ras),
     ("event table", re.compile(_EVENT_TABLE), _read_event_table),
@@ -344,6 +358,7 @@ _FIRST_LETTERS: dict[str, str] = {
     "rfc5424": "<",
     "iso": _DIGITS + _CAPITALS,
     "rfc3164": _CAPITALS,
+    "talos": _DIGITS + "abcdefghijklmnopqrstuvwxyz",
     "unix": _DIGITS,
     "ras": "-" + _CAPITALS,
     "event table": _DIGITS,

@@ -41,6 +41,18 @@ _NETWORK = (
         on_job,
     ),
     Pattern(
+        "nccl:registration_failed",
+        ("UCX",),
+        (
+            r"\bUCX\s+(?:ERROR|FATAL|WARN)\s+(?P<reason>(?!.*(?:[Cc]onnect|[Tt]imed? ?out|peer|endpoint))"
+            r"(?:(?:[Ff]ailed|[Uu]nable) to (?:get|create|query|open|init\w*|alloc\w*|load|map|register|modify|set)\b.*"
+            r"|.*\b(?:transport|device|network device)s? '?[\w:.,-]+'?(?:, ?'?[\w:.,-]+'?)* (?:is|are) not "
+            r"(?:available|supported).*|no usable transports?.*))"
+        ),
+        on_job,
+        joins=6,
+    ),
+    Pattern(
         "nccl:complaint",
         ("UCX  ERROR", "UCX  FATAL", "pml_ucx.c"),
         r"(?:\bUCX\s+(?:ERROR|FATAL)\s+|\bpml_ucx\.c:\d+ +Error: )(?P<reason>(?!.*No space left)\S.*)",

@@ -7,10 +7,10 @@ container toolkit 1.3 to 1.18, device plugin 0.7 to 0.17, nvidia-persistenced 39
 from __future__ import annotations
 
 from tools.entities import make_gpu
+from tools.parsers import _kube_patterns
 from tools.parsers._dcgm_rules import classify_message, classify_test
 from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
 from tools.types import Entity
-
 
 _TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, 173))
 
@@ -294,4 +294,5 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
         constants={"unit": "nvidia-dcgm"},
     ),
+    *_kube_patterns.PATTERNS,
 )

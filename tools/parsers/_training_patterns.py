@@ -112,4 +112,15 @@ PATTERNS: tuple[Pattern, ...] = (
         on_job,
         refine=lambda f: None if f["error"] in ("LNetError", "LustreError") else f,
     ),
+    Pattern(
+        "torch:error",
+        ("Error", "Exception", "queue.Empty"),
+        (
+            r"^(?:\[?(?:rank)?(?P<rank>\d+)\]?: ?)?(?P<error>(?:\w+\.)*(?:(?:Assertion|NotImplemented|EOF|Runtime"
+            r"|Timeout|Key|Value|Type|Index|Attribute|OS|Recursion|Connection(?:Reset|Refused|Aborted)?|BrokenPipe|Cancelled"
+            r"|StopIteration)Error|Exception)|queue\.Empty)\s*$"
+        ),
+        on_job,
+        joins=3,
+    ),
 )

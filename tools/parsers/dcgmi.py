@@ -27,11 +27,11 @@ _LONGEST_STATUS = 24
 _HEAD = Lazy(
     r"Successfully ran diagnostic|^\W*Diagnostic\s+\|\s+Result\s*\||Health Monitor Report|^\|\s*Overall Health\s*\||"
     r"^\|\s*GPU ID\s*\|\s*Device Information\s*\||"
+    r"^\|[^|]*\|\s*(?:Pass|Fail|Skip|Warn)(?: - (?:All|GPUs?: [\d, ]+))?\s*(?:\||$)|"
+    r"^\|\s*(?:Warning|Error)(?:: GPU ?\d+)?\s*\|\s*\S|"
     r"^\|-{3,}\s+(?:Metadata|Deployment|Integration|Hardware|Stress|Custom|Inforom)\s"
 )
-_ROW = Lazy(
-    r"^\|(?P<left>[^|]*+)\|(?P<right>[^|]*+)(?:\|\s*)?$|^\|-{2,}\s+(?P<section>[\w ]+?)\s+-*\+.*$|^\+.*\+?\s*$"
-)
+_ROW = Lazy(r"^\|(?P<left>[^|]*+)\|(?P<right>[^|]*+)(?:\|\s*)?$|^\|-{2,}\s+(?P<section>[\w ]+?)\s+-*\+.*$|^\+.*\+?\s*$")
 _RULER = Lazy(r"^\+[-=+]+\+\s*$")
 _NOTE = Lazy(r"^(?:warning|error)s?\b(?::?\s*GPU\s*(?P<gpu>\d+))?")
 _STATUS = Lazy(

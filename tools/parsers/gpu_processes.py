@@ -41,6 +41,15 @@ _COLUMNS: Mapping[str, tuple[str, float]] = {
     "power": ("gpu_power_watts", 1.0), "gputl": ("gpu_utilization_ratio", 0.01), "smclk": ("gpu_sm_clock_hertz", 1e6),
     "mmclk": ("gpu_memory_clock_hertz", 1e6), "fbusd": ("gpu_memory_used_bytes", _MIB),
 }  # fmt: skip
+_BARE_ROW = Lazy(r"^\s*\d{1,2}(?:\s+(?:\d{1,4}|-)){8,11}\s*$")
+_BARE_COLUMNS: Mapping[int, tuple[str, ...]] = {
+    9: ("gpu", "pwr", "temp", "sm", "mem", "enc", "dec", "mclk", "pclk"),
+    10: ("gpu", "pwr", "gtemp", "mtemp", "sm", "mem", "enc", "dec", "mclk", "pclk"),
+    12: ("gpu", "pwr", "gtemp", "mtemp", "sm", "mem", "enc", "dec", "jpg", "ofa", "mclk", "pclk"),
+}
+"""Columns of `nvidia-smi dmon` without its head, by their number: drivers before 390, before 535, and since."""
+MIN_BARE_ROWS = 2
+"""Rows of numbers alone are taken for `dmon` only where several agree (a guess)."""
 _DUMP = Lazy(r"^\s*Found \d+ NVIDIA devices?|^\s*(?:Device ID|Device name|GPU internal ID):\s+(?P<value>\S+)")
 _DUMP_ERROR = Lazy(r"FAILED to get details on GPU \((?:0x)?(?P<index>[0-9a-f]+)\)\s*:?\s*(?P<why>.*)$")
 
@@ -50,6 +59,8 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(_GPUSTAT.match(text) or _MONITOR.match(text) or _APPS.match(text) for text in kept):
         return 0.96
+    if _is_bare_monitor(kept):
+        return 0.7
     if any(_DCGM_MONITOR.match(text) for text in kept) and any(_DCGM_ROW.match(text) for text in kept):
         return 0.95
     return (
@@ -59,6 +70,28 @@ def recognise(sample: Sequence[str]) -> float:
         )
         else 0.0
     )
+
+
+def _is_bare_monitor(sample: Sequence[str]) -> bool:
+    rows = [text.split() for text in sample if text.strip()]
+    return (
+        len(rows) >= MIN_BARE_ROWS
+        and all(_BARE_ROW.match(text) for text in sample if text.strip())
+        and all(len(row) == len(rows[0]) and _is_monitor_row(row) for row in rows)
+    )
+
+
+def _is_monitor_row(row: Sequence[str]) -> bool:
+    """Whether the figures can be a GPU's: shares up to 100, temperatures below 125 °C, clocks of 100 to 9,999 MHz."""
+    columns = _BARE_COLUMNS.get(len(row))
+    if columns is None:
+        return False
+    named = {name: parse_number(text) for name, text in zip(columns, row, strict=True)}
+    limits = {"sm": (0, 100), "mem": (0, 100), "enc": (0, 100), "dec": (0, 100), "jpg": (0, 100), "ofa": (0, 100),
+              "temp": (1, 125), "gtemp": (1, 125), "mtemp": (0, 125), "mclk": (100, 9999),
+              "pclk": (100, 9999)}  # fmt: skip
+    told = [(value, limits[name]) for name, value in named.items() if value is not None and name in limits]
+    return all(low <= value <= high for value, (low, high) in told) and named["pclk"] is not None
 
 
 def parse(document: Document) -> Parsed:
@@ -124,6 +157,8 @@ class _Table:
             )
             return True
         cells = line.text.split()
+        if not self.columns and _BARE_ROW.match(line.text) and _is_monitor_row(cells):
+            self.columns = list(_BARE_COLUMNS[len(cells)])
         if not self.columns or not cells or len(cells) < len(self.columns) or line.text.startswith("#"):
             return bool(_UNITS.match(line.text) or _DCGM_UNITS.match(line.text))
         row = dict(zip(self.columns, cells, strict=False))

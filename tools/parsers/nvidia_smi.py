@@ -100,6 +100,7 @@ class _Table:
         self.moment = NO_MOMENT
         self.clock: Clock = "none"
         self.gpu: Entity | None = None
+        self.row: tuple[Entity, Line] | None = None
         self.shown: set[Entity] = set()
         self.awaits_second = False
         self.half_read: list[str] = []
@@ -168,6 +169,7 @@ class _Table:
         self._put_ecc(gpu, match["ecc"], line)
         self._note_errors(gpu, line)
         self.gpu, self.awaits_second, self.in_body, self.lines_of_row = gpu, True, True, 1
+        self.row = gpu, line
         return True
 
     def _put_ecc(self, gpu: Entity, cell: str | None, line: Line) -> None:
@@ -221,7 +223,8 @@ class _Table:
             return
         quote = make_quote(self.document, line)
         fields = {"cells": str(cells), "fan_only": str(_fan_only(line.text)).lower()}
-        self.events.append(Event(self.moment, gpu, "gpu:err_reading", quote, fields))
+        code = "gpu:cell_unreadable" if _power_only(line.text) else "gpu:err_reading"
+        self.events.append(Event(self.moment, gpu, code, quote, fields))
 
     def _read_process(self, line: Line) -> bool:
         text = line.text
@@ -257,6 +260,8 @@ class _Table:
             self.gaps.append(Coverage(self.document.label, DOMAIN, "missing", "no GPU in the table", "nvidia-smi -q"))
             reasons = []
         coverage = [*self.gaps]
+        if self.unclosed and self._are_rows_whole():
+            self._tell_rows()
         if reasons:
             fix = "" if self._is_whole_enough() else "nvidia-smi -q"
             coverage.append(Coverage(self.document.label, DOMAIN, "partial", "; ".join(reasons), fix))
@@ -273,9 +278,18 @@ class _Table:
         has_frame = self.has_head or self.unclosed or self.processes is not None
         return has_frame and not (self.readings.entities or self.events or self.gaps)
 
+    def _tell_rows(self) -> None:
+        # The end of the table is missing, but no part of a row: what is shown can be judged, and no more than that.
+        if self.row is not None and not self.events:
+            gpu, line = self.row
+            self.events.append(Event(self.moment, gpu, "gpu:rows_shown", make_quote(self.document, line), {}))
+
     def _is_whole_enough(self) -> bool:
         """Whether every row that is shown is complete, and none is left out between them or could be behind them."""
-        if self.half_read or self.cut or self.unclosed:
+        return not self.unclosed and self._are_rows_whole()
+
+    def _are_rows_whole(self) -> bool:
+        if self.half_read or self.cut or not self.readings.entities:
             return False
         seen = sorted({int(gpu.name) for gpu in self.readings.entities})
         if seen and (seen[-1] - seen[0] + 1 != len(seen) or (self.has_head and seen[0] > 0)):
@@ -294,6 +308,16 @@ class _Table:
             shown = ", ".join(str(index) for index in missing[:8])
             reasons.append(f"GPU {shown} is not shown though higher numbers are")
         return reasons
+
+
+_POWER_UNREAD = re.compile(
+    r"^\|?[^|!]*?\d+C\s+(?:P\d+|N/A|\?)\s+(?:ERR!\s*/\s*(?:ERR!|N/A|\d+W)|\d+W\s*/\s*ERR!)\s*\|[^|!]*\d+MiB[^!]*$"
+)
+
+
+def _power_only(text: str) -> bool:
+    """Whether the power is all that could not be read: temperature and memory of the same GPU were."""
+    return bool(_POWER_UNREAD.match(text.strip()))
 
 
 def _fan_only(text: str) -> bool:

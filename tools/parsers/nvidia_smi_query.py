@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from tools.entities import make_gpu
 from tools.parsers._gpu_errors import is_known_text, read_error, read_gap
 from tools.parsers._gpu_tree import REASON_BITS, REASON_SECTIONS, find_rule
-from tools.parsers._lines import Tally, clip_sample, is_cut, make_quote, read_rows_of
+from tools.parsers._lines import Tally, clip_sample, is_cut, make_quote, parse_number, read_rows_of
 from tools.parsers._readings import Readings
 from tools.types import NO_MOMENT, Coverage, Document, Domain, Entity, Event, Facts, Line, Moment, Parsed, Quote
 
@@ -39,6 +39,10 @@ _TIME = re.compile(r"^\s*Timestamp\s*:\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\
 _LOST = re.compile(r"GPU is lost|GPU requires reset|Unknown Error", re.IGNORECASE)
 _NOT_SUPPORTED = frozenset({"n/a", "[n/a]", "not supported", "[not supported]", "disabled"})
 _REASON_WORDS = frozenset({"active", "not active"})
+_HELD_DOWN = frozenset({"sw power capping", "sw thermal slowdown", "hw thermal slowdown", "hw power braking"})
+"""Counters of how long clocks were held down, in microseconds, since the driver was loaded."""
+HELD_DOWN_MICROSECONDS = 60e6
+"""A minute and more is worth a word (a guess); the counters say nothing of today."""
 _FABRIC_BAD = {"state": ("in progress", "not started", "unknown"), "status": ("failure", "timeout", "unknown error")}
 """A GPU behind NVSwitches that is not registered with the fabric can run nothing; success and N/A are fine."""
 
@@ -75,6 +79,7 @@ class _Block:
     quotes: dict[str, Quote] = field(default_factory=dict)
     lost: list[tuple[Quote, str]] = field(default_factory=list)
     fabric: tuple[Quote, str] | None = None
+    held_down: list[tuple[Quote, float]] = field(default_factory=list)
 
 
 class _Tree:
@@ -156,6 +161,8 @@ class _Tree:
         block, word, text = self.blocks[-1], key.lower(), value.strip()
         path = [name for _, name in self.sections]
         quote = make_quote(self.document, line)
+        if word in _HELD_DOWN and path[-1:] and path[-1].endswith("reasons counters"):
+            block.held_down.append((quote, parse_number(text) or 0.0))
         if _LOST.search(text):
             block.lost.append((quote, text))
         if word in ("gpu uuid", "serial number"):
@@ -221,6 +228,10 @@ class _Tree:
             words = {"lost": "gpu:lost", "requires reset": "gpu:reset_required"}
             code = next((code for word, code in words.items() if word in text.lower()), "gpu:err_reading")
             self.events.append(Event(self.moment, gpu, code, quote, {"text": text, "cells": str(len(block.lost))}))
+        longest = max(block.held_down, key=lambda told: told[1], default=None)
+        if longest is not None and longest[1] >= HELD_DOWN_MICROSECONDS:
+            fields = {"seconds": f"{longest[1] / 1e6:.0f}"}
+            self.events.append(Event(self.moment, gpu, "gpu:was_throttled", longest[0], fields))
         if block.fabric is not None:
             self.events.append(Event(self.moment, gpu, "fabric:error", block.fabric[0], {"status": block.fabric[1]}))
 
