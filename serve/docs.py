@@ -40,14 +40,18 @@ def build_help() -> str:
     from typer.testing import CliRunner
 
     runner = CliRunner(env={"COLUMNS": str(HELP_COLUMNS), "NO_COLOR": "1", "TERM": "dumb"})
-    group = typer.main.get_command(app)
-    names = list(group.commands) if isinstance(group, typer.core.TyperGroup) else []
     parts = ["# Help\n\nWritten by `make docs` from the program itself.\n"]
-    for words in ([], *([name] for name in names)):
+    for words in _list_commands(typer.main.get_command(app)):
         title = " ".join(["daytwo", *words])
         text = runner.invoke(app, [*words, "--help"], prog_name="daytwo").output.strip()
         parts.append(f"## {title}\n\n```\n{text}\n```\n")
     return "\n".join(parts)
+
+
+def _list_commands(command: object, words: tuple[str, ...] = ()) -> list[list[str]]:
+    """The command itself, then what is below it, a group of commands before its own."""
+    below = command.commands if isinstance(command, typer.core.TyperGroup) else {}
+    return [list(words), *(more for name, one in below.items() for more in _list_commands(one, (*words, name)))]
 
 
 def build_settings() -> str:

@@ -29,6 +29,11 @@ GIB, GB = 1024**3, 1000**3
 FP8_COMPUTE = 8.9
 """Compute capability from which the tensor cores know FP8 (Ada Lovelace and newer)."""
 NO_CUSTOM_ALL_REDUCE = 8.6
+QUANTISED_BLOCK = 128
+"""Weights of FP8, AWQ and GPTQ come in blocks of 128: a slice that is no multiple fails (vLLM issues 25292, 17604)."""
+WIDTHS = (1, 2, 4, 8)
+MAX_SEQUENCES = 256
+SHOWN_CONTEXTS = (8 * 1024, 16 * 1024, 32 * 1024)
 ORDER: tuple[Quantisation, ...] = ("fp8", "awq", "int8", "bf16")
 """In which order quantisations are tried: the first that holds all agents wins, else the one that holds most."""
 
@@ -48,15 +53,18 @@ class Model:
 
     name: str
     layers: int
+    heads: int
     kv_heads: int
     head_size: int
+    expert_size: int
     max_context: int
     tool_parser: str
     weights: tuple[tuple[Quantisation, str, float], ...]
 
-    def kv_bytes(self, kv: KvType = "bf16") -> int:
-        """Bytes of cache that one token takes."""
-        return 2 * self.layers * self.kv_heads * self.head_size * KV_BYTES[kv]
+    def kv_bytes(self, kv: KvType = "bf16", tensor_parallel: int = 1) -> int:
+        """Bytes of cache that one token takes over all cards of a replica; each card holds one KV head at least."""
+        heads = max(self.kv_heads, tensor_parallel)
+        return 2 * self.layers * heads * self.head_size * KV_BYTES[kv]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Plan:
 
     Attributes:
         contexts: Whole conversations of `context_tokens` that fit at once, over all replicas.
+        fits: Whole conversations by type of the cache and by their length, with the same weights and layout.
         tensor_parallel: Cards for one replica.
         command: What starts one replica; `traps` says why it looks as it does.
     """
@@ -79,6 +88,7 @@ class Plan:
     kv_bytes_per_token: int
     context_tokens: int
     contexts: int
+    fits: Mapping[KvType, Mapping[int, int]]
     replicas: int
     tensor_parallel: int
     cache_gib: float
@@ -105,8 +115,10 @@ def load_models() -> Mapping[str, Model]:
         model = Model(
             row["model"],
             int(row["layers"]),
+            int(row["heads"]),
             int(row["kv_heads"]),
             int(row["head_size"]),
+            int(row["expert_size"] or 0),
             int(row["max_context"]),
             row["tool_parser"],
             tuple(
@@ -147,6 +159,24 @@ def parse_cards(spelling: str) -> tuple[int, Card]:
             f"No card is known by the name {spelling!r}; known: {known}.", fix="daytwo model plan --gpu 24GB"
         )
     return count, card
+
+
+def match_card(model: str, reported_gib: float) -> Card:
+    """Find the card that a driver calls by its long name, such as `NVIDIA A100-SXM4-80GB`, with the memory that it has.
+
+    A name that the table does not hold gives a card of unknown kind.
+    """
+    words = set(re.findall(r"[a-z0-9]+", model.lower()))
+    named = [card for name, card in load_cards().items() if {w for w in name.split("-") if _is_model(w)} & words]
+    if not named:
+        return Card(model or "an unnamed card", reported_gib, None)
+    nearest = min(named, key=lambda card: abs(card.reported_gib - reported_gib))
+    return Card(nearest.name, reported_gib, nearest.compute)
+
+
+def _is_model(word: str) -> bool:
+    # 3090, a100, l40s, h200: not rtx, gb or 80.
+    return bool(re.fullmatch(r"[a-z]*\d+[a-z]?", word)) and word not in ("80", "40")
 
 
 def parse_tokens(spelling: str) -> int:
@@ -192,6 +222,8 @@ def plan_service(
 ) -> Plan:
     """Choose quantisation and layout: the first of :data:`ORDER` that holds all agents, else what holds most.
 
+    Fewer cards a replica are tried first.
+
     Args:
         cards: How many cards of one kind.
         card: Which.
@@ -211,7 +243,9 @@ def plan_service(
     options = [
         plan
         for weights in model.weights
-        if _suits(weights[0], card) and (plan := _lay_out(cards, card, model, weights, context_tokens, kv)) is not None
+        if _suits(weights[0], card)
+        for width in WIDTHS
+        if (plan := _lay_out(cards, card, model, weights, width, context_tokens, kv)) is not None
     ]
     if not options:
         smallest = min(gigabytes for _, _, gigabytes in model.weights) * GB / GIB
@@ -230,30 +264,52 @@ def _suits(quantisation: Quantisation, card: Card) -> bool:
 
 
 def _lay_out(
-    cards: int, card: Card, model: Model, weights: tuple[Quantisation, str, float], context_tokens: int, kv: KvType
+    cards: int,
+    card: Card,
+    model: Model,
+    weights: tuple[Quantisation, str, float],
+    width: int,
+    context_tokens: int,
+    kv: KvType,
 ) -> Plan | None:
     quantisation, repository, gigabytes = weights
-    weights_gib, token_bytes = gigabytes * GB / GIB, model.kv_bytes(kv)
-    for width in (1, 2, 4, 8):
-        held = count_contexts(card, weights_gib, token_bytes * context_tokens, width)
-        if width <= cards and held >= 1:
-            replicas = cards // width
-            return Plan(
-                card=card, cards=cards, model=model.name, quantisation=quantisation, repository=repository,
-                weights_gib=weights_gib, kv=kv, kv_bytes_per_token=token_bytes, context_tokens=context_tokens,
-                contexts=held * replicas, replicas=replicas, tensor_parallel=width,
-                cache_gib=measure_cache(card, weights_gib, width),
-                command=spell_command(model, repository, context_tokens, held, _flags(card, quantisation, width, kv)),
-                traps=tuple(_name_traps(card, quantisation, width, kv, cards - replicas * width)),
-            )  # fmt: skip
-    return None
+    weights_gib, token_bytes = gigabytes * GB / GIB, model.kv_bytes(kv, width)
+    held = count_contexts(card, weights_gib, token_bytes * context_tokens, width)
+    if width > cards or model.heads % width or held < 1:
+        return None
+    replicas = cards // width
+    return Plan(
+        card=card, cards=cards, model=model.name, quantisation=quantisation, repository=repository,
+        weights_gib=weights_gib, kv=kv, kv_bytes_per_token=token_bytes, context_tokens=context_tokens,
+        contexts=held * replicas, fits=_tell_fits(card, model, weights_gib, width, replicas),
+        replicas=replicas, tensor_parallel=width, cache_gib=measure_cache(card, weights_gib, width),
+        command=spell_command(model, repository, context_tokens, held, _flags(card, model, quantisation, width, kv)),
+        traps=tuple(_name_traps(card, model, quantisation, width, kv, cards - replicas * width)),
+    )  # fmt: skip
 
 
-def _flags(card: Card, quantisation: Quantisation, width: int, kv: KvType) -> list[str]:
+def _tell_fits(
+    card: Card, model: Model, weights_gib: float, width: int, replicas: int
+) -> Mapping[KvType, Mapping[int, int]]:
+    return {
+        kv: {
+            tokens: max(count_contexts(card, weights_gib, model.kv_bytes(kv, width) * tokens, width), 0) * replicas
+            for tokens in SHOWN_CONTEXTS
+            if tokens <= model.max_context
+        }
+        for kv in KV_BYTES
+    }
+
+
+def _splits_badly(model: Model, quantisation: Quantisation, width: int) -> bool:
+    return quantisation != "bf16" and width > 1 and model.expert_size % (width * QUANTISED_BLOCK) != 0
+
+
+def _flags(card: Card, model: Model, quantisation: Quantisation, width: int, kv: KvType) -> list[str]:
     flags = [] if width == 1 else ["--tensor-parallel-size", str(width)]
     if width > 1 and card.compute == NO_CUSTOM_ALL_REDUCE:
         flags.append("--disable-custom-all-reduce")
-    if width >= 4 and quantisation == "fp8":
+    if _splits_badly(model, quantisation, width):
         flags.append("--enable-expert-parallel")
     return flags + (["--kv-cache-dtype", "fp8"] if kv == "fp8" else [])
 
@@ -263,20 +319,34 @@ def spell_command(model: Model, repository: str, context_tokens: int, sequences:
     words = [
         "vllm", "serve", repository, "--served-model-name", model.name, "--host", "127.0.0.1",
         "--max-model-len", str(context_tokens), "--gpu-memory-utilization", f"{UTILISATION:.2f}",
-        "--max-num-seqs", str(min(sequences, 256)), "--enable-prefix-caching",
+        "--max-num-seqs", str(min(sequences, MAX_SEQUENCES)),
+        "--enable-prefix-caching", "--enable-prompt-tokens-details",
         "--enable-auto-tool-choice", "--tool-call-parser", model.tool_parser, *more,
     ]  # fmt: skip
     return shlex.join(words)
 
 
-def _name_traps(card: Card, quantisation: Quantisation, width: int, kv: KvType, idle: int) -> list[str]:
+def _name_traps(card: Card, model: Model, quantisation: Quantisation, width: int, kv: KvType, idle: int) -> list[str]:
+    no_fp8 = card.compute is not None and card.compute < FP8_COMPUTE
     table = (
         (card.compute is None, "the kind of card is not told: FP8 needs compute capability 8.9, so it is left out"),
-        (card.compute is not None and card.compute < FP8_COMPUTE, "no FP8 on this card: AWQ or more bits"),
+        (no_fp8, "no FP8 arithmetic on this card: FP8 weights would run as 16 bits, so AWQ or more bits"),
         (width > 1 and card.compute == NO_CUSTOM_ALL_REDUCE, "its own all-reduce hangs on cards of 8.6 without NVLink"),
-        (width >= 4 and quantisation == "fp8", "FP8 crashes over four cards and more without expert parallelism"),
-        (width > 1, "one card does not hold it; where one does, replicas are faster than tensor parallelism"),
+        (
+            _splits_badly(model, quantisation, width),
+            f"experts of {model.expert_size} do not split over {width} cards in blocks of {QUANTISED_BLOCK}: "
+            "it crashes without expert parallelism",
+        ),
+        (
+            width > 1,
+            "one card does not hold it, or not all the agents; where one does, replicas are faster",
+        ),
         (kv == "fp8", "an FP8 cache wants calibrated scales: compare `daytwo eval` with and without it"),
+        (
+            model.tool_parser == "hermes",
+            "small Qwen2.5-Coder models write calls as fenced JSON, which this parser leaves in the text: "
+            "`daytwo model check` finds out",
+        ),
         (idle > 0, f"{idle} of the cards stay idle"),
     )
     return [words for holds, words in table if holds]
