@@ -1,6 +1,6 @@
 """What only several events together tell: an episode that ended, a port that flaps, one trouble on many devices.
 
-Each function returns the events with a field added (`over`, `flaps`, `devices`); the event table knows what they mean.
+Each function adds a field to events (`over`, `flaps`, `devices`, …); the event table knows what it makes of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ ENDINGS: Mapping[str, str] = {
 
 def annotate_episodes(events: Sequence[Event]) -> list[Event]:
     """Add what the company of an event tells about it."""
-    return mark_storage(mark_lost_path(mark_many_devices(mark_flapping(mark_requested(mark_ended(events))))))
+    for mark in (
+        mark_ended, mark_requested, mark_flapping, mark_many_devices, mark_driver_trouble, mark_lost_path, mark_storage,
+    ):  # fmt: skip
+        events = mark(events)
+    return list(events)
 
 
 def mark_ended(events: Sequence[Event]) -> list[Event]:
@@ -115,22 +119,46 @@ def mark_many_devices(events: Sequence[Event]) -> list[Event]:
     ]
 
 
+REQUESTS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "pci:hotplug_requested": ("slot", frozenset({"pci:link_down"})),
+    "fs:shutdown_requested": ("device", frozenset({"fs:shutdown", "fs:error"})),
+}
+"""What somebody asked for: the field that names the thing, and what then happens to it."""
+
+
 def mark_requested(events: Sequence[Event]) -> list[Event]:
-    """Mark what leaves a slot just after its button was pressed: somebody took it."""
-    requests = [event for event in events if event.code == "pci:hotplug_requested"]
+    """Mark what happens just after somebody asked for it: a card that leaves its slot, a file system that is shut."""
+    requests = [event for event in events if event.code in REQUESTS]
     if not requests:
         return list(events)
     return [
-        _mark(event, over=asked[-1].quote.place)
-        if event.code == "pci:link_down" and (asked := [one for one in requests if _asks_for(one, event)])
-        else event
+        _mark(event, over=asked[-1].quote.place) if (asked := [r for r in requests if _asks_for(r, event)]) else event
         for event in events
     ]
 
 
 def _asks_for(request: Event, event: Event) -> bool:
-    same_slot = request.node == event.node and request.fields.get("slot") == event.fields.get("slot", "")
-    return same_slot and 0.0 <= (measure_distance(request, event).seconds or 0.0) <= REQUEST_SECONDS
+    field, codes = REQUESTS[request.code]
+    if event.code not in codes or request.node != event.node:
+        return False
+    same_thing = request.fields.get(field) == event.fields.get(field, "")
+    return same_thing and 0.0 <= (measure_distance(request, event).seconds or 0.0) <= REQUEST_SECONDS
+
+
+DRIVER_TROUBLE = frozenset(
+    {"driver:api_mismatch", "driver:library_mismatch", "driver:firmware_missing", "driver:unsupported_gpu"}
+)
+
+
+def mark_driver_trouble(events: Sequence[Event]) -> list[Event]:
+    """Mark failed starts of GPUs beside a driver that lacks parts or has parts of two versions."""
+    troubles = {event.node: event.quote.place for event in events if event.code in DRIVER_TROUBLE}
+    return [
+        _mark(event, by_driver=troubles[event.node])
+        if event.code == "gpu:init_failed" and event.node in troubles
+        else event
+        for event in events
+    ]
 
 
 GONE = frozenset({"nvme:reset_failed", "nvme:disabled", "nvme:removed", "scsi:offline"})

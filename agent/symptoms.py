@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.circumstances import CIRCUMSTANCES, Scene, is_worded
-from agent.doubts import find_doubts
+from agent.doubts import find_doubts, is_forgeable, is_of_job
 from agent.episodes import annotate_episodes
 from agent.faults import WEIGHT_RANK, EventPolicy, Weight, load_event_policy, load_faults
 from agent.policy import WORDED
@@ -15,12 +15,6 @@ from tools.catalogue.tables import xid_facts
 from tools.entities import resolve_entities
 from tools.types import Entity, Event, Facts, Finding
 
-# fmt: off
-KERNEL_FAMILIES = frozenset({
-    "xid", "sxid", "gpu", "driver", "pci", "nvme", "block", "scsi", "ata", "md", "fs", "nfs", "mlx5", "edac", "mce",
-    "oom", "task", "cpu", "kernel", "limit",
-})
-# fmt: on
 NVLINK5_XIDS = frozenset(f"xid:{code}" for code in range(144, 151))
 NOT_A_FAULT = frozenset({"benign", "healthy", "not_applicable"})
 NO_POLICY = EventPolicy("", "unknown", "weak", "")
@@ -41,6 +35,7 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
             _add(groups, policy.fault, _place_of(policy.fault, event.entity), policy.weight, event=event)
     for finding in findings:
         weight: Weight = "settles" if finding.settles else "indicates" if finding.score >= 1.0 else "weak"
+        weight = "weak" if is_of_job(finding) else weight
         place = _place_of(finding.fault_hint, spelling[finding.entity])
         _add(groups, finding.fault_hint, place, weight, finding=finding)
     scene = Scene(events, facts)
@@ -85,13 +80,9 @@ def weigh_event(event: Event) -> EventPolicy:
     """Look up what an event speaks for; a kernel message that a user wrote is never more than weak."""
     table = load_event_policy()
     policy = table.get(_policy_code(event)) or _default_policy(event)
-    if _is_forgeable(event) and policy.weight != "none":
+    if is_forgeable(event) and policy.weight != "none":
         return replace(policy, weight="weak")
     return policy
-
-
-def _is_forgeable(event: Event) -> bool:
-    return event.writer == "user" and event.code.partition(":")[0] in KERNEL_FAMILIES
 
 
 def _policy_code(event: Event) -> str:
@@ -112,6 +103,7 @@ def _policy_code(event: Event) -> str:
 COMPANY: Mapping[str, str] = {
     "over": "episode:over",
     "flaps": "nic:flapping",
+    "by_driver": "gpu:init_failed_by_driver",
     "devices": "gpu:init_failed_on_many",
     "drives_lost": "storage:drives_lost",
     "kicked": "md:kicked",
@@ -136,6 +128,6 @@ def note_circumstances(suspicion: Suspicion, scene: Scene) -> Suspicion:
         notes.append(WORDED)
     elif suspicion.weight == "weak":
         notes.append("weak_only")
-        if any(_is_forgeable(event) for event in suspicion.events):
+        if any(map(is_forgeable, suspicion.events)) or any(map(is_of_job, suspicion.findings)):
             notes.append("forgeable")
     return replace(suspicion, notes=tuple(notes), doubts=find_doubts(suspicion, scene))

@@ -137,6 +137,25 @@ def test_action_differs_with_what_else_was_read(events, more, expected):
     assert (case.primary.fault, decision.action, decision.urgency)[: len(expected)] == expected
 
 
+STARTS_NOT = event("gpu:init_failed", 30, GPU)
+SHUT = event("fs:shutdown", 12, device="loop5")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([STARTS_NOT], ("gpu_internal_fault", "critical", "reset_gpu")),
+        ([event("driver:firmware_missing", 20), STARTS_NOT], ("gpu_driver_fault", "critical", "reboot_node")),
+        ([event("driver:api_mismatch", 20), STARTS_NOT], ("gpu_driver_mismatch", "warning", "reboot_node")),
+        ([SHUT], ("filesystem_fault", "critical", "drain_node")),
+        ([event("fs:shutdown_requested", 11, device="loop5"), SHUT], ("benign", "ok", "none")),
+        ([event("fs:shutdown_requested", 11, device="sdb1"), SHUT], ("filesystem_fault", "critical", "drain_node")),
+    ],
+)
+def test_company_makes_another_thing_of_an_event(events, expected):
+    assert first(*events) == expected
+
+
 def test_an_assertion_beside_exhausted_mappings_is_their_consequence():
     cases = judge(Facts(events=(event("gpu:aperture", 10, GPU), event("driver:assertion", 11)), coverage=READ))
     assert [case.primary.fault for case in cases] == ["gpu_aperture_exhausted"]

@@ -55,6 +55,12 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     Pattern(
+        "fs:shutdown_requested",
+        ("ser initiated shutdown",),
+        r"(?P<type>XFS|EXT4-fs|F2FS-fs) \((?P<device>[^)]{1,64})\): [Uu]ser initiated shutdown",
+        on_node,
+    ),
+    Pattern(
         "fs:shutdown",
         ("hutting down filesystem", "xfs_do_force_shutdown", "has been shut down", "has been suspended"),
         (
