@@ -7,6 +7,7 @@ import re
 MAX_NAME_CHARACTERS = 253
 """Longest host name of the DNS (RFC 1035); no device has a longer one."""
 _NODE_OTHER = re.compile(r"[^A-Za-z0-9._:@/+-]")
+_JOB_OUTPUT = re.compile(r"(?:^|/)(?:slurm|job|jobid)[-_.]?\d+(?:[_.+-]\d+)*(?:[_.-](?:out|err|log|stdout|stderr))*$")
 _DEVICE_OTHER = re.compile(r"[^\w ._:@/+\-\[\],=%?~]")
 
 
@@ -28,3 +29,8 @@ def _clean(text: str, other: re.Pattern[str]) -> str:
     if len(text) <= MAX_NAME_CHARACTERS and text[:1] not in ("-", " ") and other.search(text) is None:
         return text
     return other.sub("_", text[: 2 * MAX_NAME_CHARACTERS].lstrip("- "))[:MAX_NAME_CHARACTERS]
+
+
+def is_job_output(label: str) -> bool:
+    """Say whether a file is by its name what a job printed, and no more: ``slurm-4711.out``, not ``job-4711-dmesg``."""
+    return bool(_JOB_OUTPUT.search(label.removesuffix(".gz").removesuffix(".txt")))

@@ -26,7 +26,7 @@ Domain = Literal[
 ]
 ReadStatus = Literal["read", "partial", "missing", "not_applicable"]
 Clock = Literal["utc", "local", "boot", "none"]
-Writer = Literal["kernel", "user", "unknown"]
+Writer = Literal["kernel", "user", "tool", "unknown"]
 
 NODELESS_KINDS: frozenset[str] = frozenset(
     {"job", "switch", "rail", "rack", "hall", "site", "storage", "network", "node"}
@@ -119,7 +119,7 @@ class Event:
     Attributes:
         code: Family and what: ``xid:79``, ``sxid:20034``, ``gpu:fallen_off_bus``, ``nvme:timeout``, ``nccl:timeout``.
         fields: What the line tells beyond its code (pid, process, rank, job, link, …), all as text.
-        writer: Who can have written the line: the kernel, a user, or not told by the form.
+        writer: Who can have written the line: the kernel, a user, a tool whose table it is, or not told by the form.
     """
 
     moment: Moment
@@ -127,7 +127,7 @@ class Event:
     code: str
     quote: Quote
     fields: Mapping[str, str] = field(default_factory=dict)
-    writer: Writer = "unknown"
+    writer: Writer = "tool"
 
     @property
     def node(self) -> str:

@@ -45,6 +45,10 @@ _KEYED = re.compile(
     r"(?P<zone>Z|[+-]\d\d:?\d\d)?\"? level=\"?(?P<level>\w+)\"? "
 )
 """Keys and values as logrus and other Go loggers write them."""
+_GO = re.compile(
+    r"^(?:(?P<host>[\w.-]+): )?(?P<date>\d{4}/\d\d/\d\d) (?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))? "
+)
+"""Time as the log of Go's standard library writes it, behind the host that `talosctl logs` puts first."""
 _EVENT = re.compile(
     r"^\s*(?:\d+[smhd]\S*\s+)?(?:Normal|Warning) {2,}[A-Z]\w+ {2,}\S"
     r"|^\s*(?:LAST SEEN|Type) {2,}(?:TYPE|Reason) "
@@ -58,7 +62,6 @@ _LABEL_JOB = re.compile(
     r"(?:^|[/_.-])(?:slurm|job|jobid)[-_.]?(?P<job>\d{2,})(?:[_.+-]\w+)*$"
     r"|(?:^|/)(?P<only>\d{4,})\.(?:out|err|log)$"
 )
-_JOB_OUTPUT = re.compile(r"(?:^|/)(?:slurm|job|jobid)[-_.]?\d+(?:[_.+-]\d+)*(?:[_.-](?:out|err|log|stdout|stderr))*$")
 SCHEDULER_LINE = re.compile(r"^(?:slurmstepd|slurmd|srun)(?:-[\w.-]+)?(?:\[\d+\])?: ")
 """What Slurm itself writes into the output of a job: the usual place for it."""
 _INLINE_JOB = re.compile(
@@ -127,16 +130,19 @@ def _read_step(head: Head) -> _Step | None:
     return None
 
 
+_OF_PROGRAMS = frozenset({"rank", "python logging", "glog", "nccl", "vllm", "server"})
+
+
+def is_of_program(form: str) -> bool:
+    """Say whether a head that :func:`read_app_head` found is one that only programs of users and services write."""
+    return not _OF_PROGRAMS.isdisjoint(form.split("+"))
+
+
 def job_of_label(label: str) -> str:
     """Read the job from the name of its output file: ``slurm-4711.out``, ``job-4711.log``; empty where none."""
     stem = re.sub(r"\.(?:out|err|log|txt|gz)$", "", label)
     match = _LABEL_JOB.search(stem) or _LABEL_JOB.search(label)
     return (match["job"] or match["only"]) if match else ""
-
-
-def is_job_output(label: str) -> bool:
-    """Say whether a file is by its name what a job printed, and no more: ``slurm-4711.out``, not ``job-4711-dmesg``."""
-    return bool(_JOB_OUTPUT.search(label.removesuffix(".gz").removesuffix(".txt")))
 
 
 def _read_tag(head: Head) -> _Step | None:
@@ -235,6 +241,17 @@ def _read_keyed(head: Head) -> _Step | None:
     return (_cut(head, match, _iso(match)), {"level": match["level"]}, "keyed") if match else None
 
 
+def _read_go(head: Head) -> _Step | None:
+    match = _GO.match(head.text)
+    if match is None:
+        return None
+    year, month, day = (int(part) for part in match["date"].split("/"))
+    seconds = wall_seconds((year, month, day), match["clock"], match["fraction"])
+    moment = NO_MOMENT if seconds is None else Moment("local", seconds)
+    made = _cut(head, match, moment)
+    return made._replace(node=head.node or match["host"] or ""), {}, "go"
+
+
 def _iso(match: re.Match[str]) -> Moment:
     year, month, day = (int(part) for part in match["date"].split("-"))
     seconds = wall_seconds((year, month, day), match["clock"], match["fraction"])
@@ -261,7 +278,8 @@ _READERS = (
     _read_server,
     _read_worker,
     _read_keyed,
+    _read_go,
     _read_ray,
 )
-_LOWER_READERS = (_read_tag, _read_launcher_host, _read_nccl, _read_keyed)
+_LOWER_READERS = (_read_tag, _read_launcher_host, _read_nccl, _read_keyed, _read_go)
 """Those whose line can begin with a small letter; in the same order."""

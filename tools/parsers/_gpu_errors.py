@@ -6,8 +6,9 @@ import re
 from typing import NamedTuple
 
 from tools.entities import make_gpu
+from tools.parsers._kernel_forms import split_head
 from tools.parsers._lines import make_quote
-from tools.types import NO_MOMENT, Coverage, Document, Entity, Event, Line, Moment
+from tools.types import NO_MOMENT, Coverage, Document, Entity, Event, Line, Moment, Writer
 
 _PCI = r"(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])"
 
@@ -35,7 +36,7 @@ _TEXTS = tuple(
         (r"Failed to initialize NVML:\s*\w+", "driver:nvml_failed"),
         (r"^\W*No devices were found\W*$", "gpu:no_devices"),
         (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom"),
-        (rf"GPU\s*{_PCI}?\W{{0,4}}(?:GPU )?is lost", "gpu:lost"),
+        (rf"^\W*GPU\s*{_PCI}?\W{{0,4}}(?:GPU )?is lost(?=\W*$|[.,;:])", "gpu:lost"),
     )
 )
 _RIGHTS = re.compile(r"Insufficient Permissions", re.IGNORECASE)
@@ -70,7 +71,8 @@ def read_error(document: Document, line: Line, moment: Moment = NO_MOMENT) -> Ev
         groups = match.groupdict()
         has_gpu = "pci" in groups
         entity = make_gpu(document.node, pci=groups.get("pci") or "") if has_gpu else _node(document)
-        return Event(moment, entity, words.code, make_quote(document, line), {"text": match.group().strip()})
+        fields = {"text": match.group().strip()}
+        return Event(moment, entity, words.code, make_quote(document, line), fields, _writer_of(line))
     return None
 
 
@@ -83,7 +85,12 @@ def _read_handle(document: Document, line: Line, match: re.Match[str], moment: M
         code = "gpu:power_missing"
     index = match["index"]
     entity = make_gpu(document.node, index=index, pci=match["pci"] or "")
-    return Event(moment, entity, code, make_quote(document, line), {"reason": why})
+    return Event(moment, entity, code, make_quote(document, line), {"reason": why}, _writer_of(line))
+
+
+def _writer_of(line: Line) -> Writer:
+    # In a log the same words are those of whoever wrote the line.
+    return "user" if split_head(line.text).writer == "user" else "tool"
 
 
 def read_gap(document: Document, line: Line) -> Coverage | None:

@@ -15,6 +15,7 @@ from itertools import takewhile
 from tools.entities import make_gpu, normalise_pci
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
+from tools.names import is_job_output
 from tools.parsers import (
     _collective_patterns,
     _controller_patterns,
@@ -37,11 +38,12 @@ from tools.parsers import (
 )
 from tools.parsers._app_forms import (
     SCHEDULER_LINE,
-    is_job_output,
+    is_of_program,
     job_of_label,
     read_app_head,
 )
 from tools.parsers._blocks import iterate_blocks
+from tools.parsers._foreign import speaks_of_gpus
 from tools.parsers._kernel_forms import Head, split_head
 from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
 from tools.parsers._log_counter import LineCounter
@@ -103,6 +105,7 @@ _NAMING = (
     ),
 )
 """Lines that make no event and tell names that the events of other lines need."""
+_OF_DRIVERS = ("xid:", "sxid:", "gpu:")
 _UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)
 _ECHO_LINES = 20
 _BOOT_SECONDS = 120.0
@@ -168,7 +171,7 @@ class LogReader:
             found, refused = self._table.judge(app.head.text, rows)
             if found is None and app.head.text != head.text:
                 found, refused = self._table.judge(head.text, rows)
-            head = app.head._replace(writer="user") if "rank" in app.form else app.head
+            head = app.head._replace(writer="user") if is_of_program(app.form) else app.head
             if found is not None:
                 found = Match(found.pattern, found.code, {**app.fields, **found.fields})
         if found is None:
@@ -177,12 +180,14 @@ class LogReader:
             return True
         # A job can print what the kernel prints; what it printed is its word, and not the kernel's.
         own = self._is_job_output and id(found.pattern) in _KERNEL_IDS and not SCHEDULER_LINE.match(head.text)
-        self._take(number, raw, head._replace(writer="user") if own else head, found)
+        if own or (found.code.startswith(_OF_DRIVERS) and head.writer == "kernel" and not speaks_of_gpus(head.text)):
+            head = head._replace(writer="user")
+        self._take(number, raw, head, found)
         return True
 
     def _note_gpu(self, number: int, head: Head) -> bool:
         # These lines make no event; they name the GPU that the next lines speak of.
-        if "NVRM: " not in head.text:
+        if "NVRM: " not in head.text or head.writer == "user" or not speaks_of_gpus(head.text):
             return False
         node = head.node or self._document.node
         if (match := _nvidia_patterns.UUID_LINE.search(head.text)) is not None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from tools.entities import make_gpu, make_pci_device
 from tools.parsers._covers import Cover, derive_covers
+from tools.parsers._foreign import mask_foreign
 from tools.parsers._literals import LiteralIndex
 from tools.parsers._regex_bounds import bound_gaps
 from tools.types import Entity, EntityKind
@@ -140,7 +141,12 @@ class PatternTable:
         head = text[:MAX_MATCH_CHARACTERS]
         is_refused = False
         for row in rows:
-            found = (self._compiled[row] or self._regex(row)).search(head)
+            regex = self._compiled[row] or self._regex(row)
+            found = regex.search(head)
+            if found is not None and (told := mask_foreign(head)) != head:
+                # What the kernel only quotes is somebody else's word: the line must match without it.
+                kept = regex.search(told)
+                found = kept and (regex.search(head, kept.start()) or kept)
             if found is not None:
                 if (made := _make(self._patterns[row], found)) is not None:
                     return made, False
