@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,14 @@ RETURN_SECONDS = 3.0
 """A bridge that fell off the bus is found again within a second or two (seen in public logs)."""
 MENDABLE = ("parent transid verify failed", "csum failed", "checksum verify failed", "checksum error", "bad tree block")
 """How Btrfs tells of a bad copy; where it has another one, `read error corrected` or `fixed up error` follows."""
+LINK_CODES = frozenset({"ata:link_error", "scsi:transport_error"})
+CHECKSUM = re.compile(r"ICRC|BadCRC|iuCRC|[Pp]arity")
+"""Words for data that were garbled between host and drive."""
+SILENCE = frozenset({"nvme:timeout", "scsi:timeout"})
+WAIT_SECONDS = 300.0
+"""So long after a time-out or a bad transfer its last request fails: five tries of 30 s, resets between (a guess)."""
+TOGETHER_SECONDS, MANY = 5.0, 3
+"""Three drives that err within five seconds of each other share what fails (a guess; their own faults come apart)."""
 _ON_USB = ("block:", "scsi:", "fs:", "disk:")
 # fmt: off
 SHARED_MODULES = frozenset({
@@ -32,8 +41,75 @@ SHARED_CODES = ("nfs:", "lustre:", "shared_fs:")
 
 
 def mark_storage(events: Sequence[Event]) -> list[Event]:
-    """Mark members thrown out for their medium, mended blocks, what hangs on USB, tasks that wait for a file server."""
-    return mark_waiting(mark_removable(mark_mended(mark_kicked(events))))
+    """Mark members thrown out for their medium, mended blocks, what hangs on USB, tasks that wait for a file server.
+
+    What the block layer calls an I/O error gets the code of what stands beside it: a bad link, silence, a common path.
+    """
+    named = name_unanswered(name_lost_in_transit(mark_failed_together(events)))
+    return mark_waiting(mark_removable(mark_mended(mark_kicked(named))))
+
+
+def name_lost_in_transit(events: Sequence[Event]) -> list[Event]:
+    """Name failed requests of a node whose drives' links had wrong checksums and none of whose media failed."""
+    links = [event for event in events if event.code in LINK_CODES and CHECKSUM.search(event.fields.get("reason", ""))]
+    links = [one for one in links if not any(e.code in MEDIA and same_node(e.node, one.node) for e in events)]
+    return [
+        replace(event, code="block:lost_in_transit")
+        if event.code == "block:io_error" and any(_is_beside(one, event) for one in links)
+        else event
+        for event in events
+    ]
+
+
+def _is_beside(link: Event, event: Event) -> bool:
+    # A port (`ata1`) and its drive (`sda`) have different names; two drives have not.
+    known = link.entity.name.startswith("ata") or same_disk(link.entity, event.entity)
+    return known and same_node(link.node, event.node) and _is_within(link, event, WAIT_SECONDS)
+
+
+def name_unanswered(events: Sequence[Event]) -> list[Event]:
+    """Name failed requests of a drive that had not answered in time just before them."""
+    silent = [event for event in events if event.code in SILENCE and event.fields.get("polled") != "yes"]
+    sick = [event.entity for event in events if event.code in MEDIA]
+    return [_name_unanswered(event, silent, sick) for event in events] if silent else list(events)
+
+
+def _name_unanswered(event: Event, silent: Sequence[Event], sick: Sequence[Entity]) -> Event:
+    if event.code != "block:io_error" or any(same_disk(disk, event.entity) for disk in sick):
+        return event
+    asked = (one for one in silent if same_disk(one.entity, event.entity) and _is_within(one, event, WAIT_SECONDS))
+    drive = next((one.entity for one in asked), None)
+    return event if drive is None else replace(event, code="block:unanswered", entity=drive)
+
+
+def mark_failed_together(events: Sequence[Event]) -> list[Event]:
+    """Mark I/O errors of at least three drives of a node that began within seconds: the path, and no medium."""
+    first: dict[Entity, Event] = {}
+    for event in events:
+        if event.code == "block:io_error" and event.entity.kind == "disk" and event.moment.seconds is not None:
+            first.setdefault(event.entity, event)
+    sick = {event.entity for event in events if event.code in MEDIA}
+    begins = [event for drive, event in first.items() if drive not in sick]
+    together = {
+        one.entity
+        for one in begins
+        if sum(same_node(one.node, other.node) and abs(_seconds(one, other)) <= TOGETHER_SECONDS for other in begins)
+        >= MANY
+    }
+    return [
+        _mark(event, drives_lost=str(len(together)))
+        if event.code == "block:io_error" and event.entity in together
+        else event
+        for event in events
+    ]
+
+
+def _seconds(one: Event, other: Event) -> float:
+    return measure_distance(one, other).seconds or 0.0
+
+
+def _is_within(earlier: Event, later: Event, seconds: float) -> bool:
+    return -1.0 <= _seconds(earlier, later) <= seconds
 
 
 def mark_kicked(events: Sequence[Event]) -> list[Event]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tools.parsers import _ata_patterns, _nvme_patterns, _smart_patterns, _usb_disk_patterns
+from tools.parsers import _ata_patterns, _freebsd_patterns, _nvme_patterns, _smart_patterns, _usb_disk_patterns
 from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
 
 _NOT_DRIVES = re.compile(r"^(?:fd|sr|cdrom|zram|ram)\d")
@@ -88,6 +88,14 @@ _BLOCK = (
         refine=_refine_disk,
     ),
     Pattern("block:io_error", ("beyond end of device",), r"(?P<kind>attempt to access beyond end of device)", on_node),
+    Pattern(
+        "block:removable_error",
+        ("floppy", "fd0"),
+        r"\b(?P<device>floppy|fd)\d?: (?P<reason>error -?\d+ while reading block.*|.*(?:timeout"
+        r"|no floppy controllers).*)",
+        on_node,
+        joins=4,
+    ),
     Pattern(
         "block:removable_error",
         (": [sr",),
@@ -224,4 +232,5 @@ PATTERNS: tuple[Pattern, ...] = (
     *_ata_patterns.PATTERNS,
     *_smart_patterns.PATTERNS,
     *_MORE,
+    *_freebsd_patterns.PATTERNS,
 )

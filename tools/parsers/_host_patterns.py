@@ -11,6 +11,18 @@ import re
 from tools.parsers import _limit_patterns
 from tools.parsers._patterns import Pattern, on_node
 
+STACK_HEADS = (
+    "kernel:oops", "kernel:panic", "kernel:warning", "kernel:nmi", "cpu:soft_lockup", "cpu:hard_lockup",
+    "cpu:rcu_stall", "task:hung", "oom:kill", "oom:alloc_failure", "nic:driver", "kernel:firmware_notice",
+)  # fmt: skip
+"""What prints a processor's registers and a stack, and has told its kind in the line before them."""
+FIRMWARE_NOTICES = (
+    "mark_hardware_unsupported", "warn_invalid_dmar", "Your BIOS is broken", "Your hardware is unsupported",
+    "WARNING: at drivers/pci/dmar.c", "smt-sibling CPU is not on the same node", "mtrr: your BIOS has",
+    "your BIOS has broken", "BIOS has corrupted hw-PMU resources",
+)  # fmt: skip
+"""Warnings with a stack that only tell of tables of the firmware, or of a vendor's support: nothing breaks."""
+
 _PROCESSORS = (
     Pattern(
         "task:hung",
@@ -155,6 +167,30 @@ _PROCESSORS = (
         joins=12,
     ),
     Pattern("kernel:oops", ("RIP: ",), r"RIP: 00\w+:(?P<function>[A-Za-z_]\w+)\+", on_node, joins=30, attaches=True),
+    Pattern(
+        # Only what dies prints this line (`__die` of x86 until 4.14); a paste may begin behind its head.
+        "kernel:oops",
+        ("RIP ",),
+        r"^\s*RIP +\[<[0-9a-f]{8,16}>\] (?P<function>[A-Za-z_][\w.]*)\+0x",
+        on_node,
+        joins=60,
+    ),
+    Pattern(
+        # Oopses, warnings and lock-ups all print it: a stack whose head is missing is trouble of an unknown kind.
+        "kernel:stack",
+        ("RIP: 0010:",),
+        r"^\s*RIP: 0010:(?P<function>[A-Za-z_][\w.]*)\+0x",
+        on_node,
+        joins=60,
+        echoes=STACK_HEADS,
+    ),
+    Pattern(
+        "kernel:firmware_notice",
+        FIRMWARE_NOTICES,
+        rf"(?P<reason>(?:{'|'.join(FIRMWARE_NOTICES)}).*)",
+        on_node,
+        joins=30,
+    ),
     Pattern(
         "kernel:warning",
         (

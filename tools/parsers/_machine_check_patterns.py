@@ -181,6 +181,34 @@ PATTERNS: tuple[Pattern, ...] = (
         refine=lambda f: {**f, "code": "mce:uncorrected" if f.get("kind") == "Uncorrected" else "mce:corrected"},
         joins=6,
     ),
+    # A record that mcelog decoded: each of its lines stands alone, the state of the bank too.
+    Pattern(
+        "mce:corrected",
+        ("Corrected error", "corrected ecc error", "orrected filtering"),
+        r"^\s*(?P<reason>Corrected error|bit46 = corrected ecc error|MCA: corrected filtering.*)\s*$",
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "mce:uncorrected",
+        ("Uncorrected error", "uncorrected ecc error", "SRA", "Processor context corrupt"),
+        r"^\s*(?P<reason>Uncorrected error|bit45 = uncorrected ecc error|SRA[RO]\b.*|Processor context corrupt)\s*$",
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "cpu:thermal",
+        ("bove trip temperature", "THERMAL EVENT"),
+        r"^\s*(?P<reason>Processor (?P<cpu>\d+) heated above trip temperature.*|CPU (?P<cpu2>\d+) THERMAL EVENT.*)",
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "cpu:thermal_normal",
+        ("elow trip temperature",),
+        r"^\s*(?P<reason>Processor (?P<cpu>\d+) below trip temperature.*)",
+        on_node,
+    ),
     Pattern(
         "edac:uncorrected",
         (

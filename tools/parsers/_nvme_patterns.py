@@ -9,8 +9,11 @@ from tools.parsers._patterns import BDF, Fields, Pattern, on_disk
 
 
 def _refine_timeout(fields: Fields) -> Fields | None:
+    reaction = fields.get("reaction", "")
+    if reaction.startswith("disable controller"):
+        return {**fields, "code": "nvme:disabled"}  # it timed out again while it was being reset
     # The command had completed and only its interrupt was lost.
-    return {**fields, "polled": "yes"} if "completion polled" in fields.get("reaction", "") else fields
+    return {**fields, "polled": "yes"} if "completion polled" in reaction else fields
 
 
 def _refine_status(fields: Fields) -> Fields | None:
@@ -38,6 +41,13 @@ PATTERNS: tuple[Pattern, ...] = (
         (r"nvme (?P<device>nvme\d+): I/O .*?QID (?P<qid>\d+).*? (?:timeout|timed out)(?:, " r"(?P<reaction>[\w ]+))?"),
         on_disk,
         refine=_refine_timeout,
+    ),
+    Pattern(
+        "nvme:timeout",
+        ("Timeout I/O ", "Cancelling I/O "),
+        rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reaction>Timeout"
+        rf"|Cancelling) I/O (?P<tag>\d+) QID (?P<qid>\d+)",
+        on_disk,
     ),
     Pattern(
         "nvme:timeout",
@@ -113,7 +123,8 @@ PATTERNS: tuple[Pattern, ...] = (
         ("(sct 0x",),
         (
             r"\b(?P<device>nvme\d+(?:(?:c\d+)?n\d+)?): (?P<command>[\w /]+)\(0x\w+\)(?: @ LBA (?P<lba>\d+), "
-            r"(?P<blocks>\d+) blocks)?, (?P<reason>.*?) \(sct (?P<sct>0x[0-9a-fA-F]{1,8}) / sc (?P<sc>0x[0-9a-fA-F]{1,8})\)"
+            r"(?P<blocks>\d+) blocks)?, (?P<reason>.*?) \(sct (?P<sct>0x[0-9a-fA-F]{1,8}) / sc"
+            r" (?P<sc>0x[0-9a-fA-F]{1,8})\)"
         ),
         on_disk,
         refine=_refine_status,

@@ -75,15 +75,30 @@ def _refine_zed(fields: Fields) -> Fields | None:
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "",
-        ("BTRFS",),
+        ("BTRFS", "btrfs: ", "btrfs "),
         (
-            r"BTRFS:? ?(?P<level>error|critical|warning|info)? ?(?:error )?(?:\(device "
+            r"(?:BTRFS|\bbtrfs(?=:| csum| bad | no csum)):? ?(?P<level>error|critical|warning"
+            r"|info)? ?(?:error )?(?:\(device "
             r"(?P<device>[\w.-]+)[^)]*\))?(?::| in)? ?(?P<reason>(?:bdev .* errs: .*|(?!bdev |found \d+ extents).*"
-            r"(?:errno=-\d+|corrupt(?!ion detected: 0)|failed|error|csum (?:failed|mismatch|hole)"
+            r"(?:errno=-\d+|corrupt(?!ion detected: 0)|failed|error|lost page write|csum (?:failed|mismatch|hole)"
             r"|parent transid|Transaction aborted|bad tree|mismatch|unable to|devid \d+ .*missing|fixed up).*))"
         ),
         _on_member,
         refine=_refine_btrfs,
+    ),
+    Pattern(
+        "fs:error",
+        (
+            "parent transid verify failed on",
+            "checksum verify failed on",
+            "btrfs_run_bio_end_io",
+            "bad tree block start",
+        ),
+        r"^(?P<reason>parent transid verify failed on \d+.*|(?:\w+ )?checksum verify failed on \d+.*"
+        r"|bad tree block start.*)",
+        on_node,
+        constants={"type": "btrfs"},
+        joins=20,
     ),
     Pattern(
         "fs:error",

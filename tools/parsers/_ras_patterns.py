@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from tools.parsers import _bmc_texts
-from tools.parsers._patterns import Fields, Pattern, on_job, on_nic, on_node, on_storage
+from tools.parsers._patterns import Fields, Pattern, no_event, on_job, on_nic, on_node, on_storage
 
 _NET_REASONS = (
     r"Connection refused|No route to host|Connection timed out|Network is unreachable"
@@ -94,6 +94,12 @@ PATTERNS: tuple[Pattern, ...] = (
         refine=_refine_ras,
     ),
     Pattern(
+        "network:link_error",
+        ("etransmission error(s)", "input pipe error(s)", "link error(s)"),
+        _RAS + r"(?P<reason>(?:(?P<count>\d+) )?(?:torus|tree) .*(?:retransmission|input pipe|link) error\(s\).*)",
+        on_node,
+    ),
+    Pattern(
         "edac:corrected",
         ("excessive soft failures", "detected and corrected", "parity error", "orrectable"),
         _RAS
@@ -167,6 +173,25 @@ PATTERNS: tuple[Pattern, ...] = (
         "bmc:psu_failed",
         ("psu failure", "PSU failure", "ower supply failure"),
         r"(?P<reason>(?:psu|PSU|[Pp]ower supply) failure.*)",
+        on_node,
+    ),
+    Pattern(
+        "bmc:fan_failed",
+        ("Fan speeds (",),
+        r"(?P<reason>Fan speeds \([^)]*\*{3,}[^)]*\))",
+        on_node,
+    ),
+    Pattern("", ("Fan speeds (",), r"Fan speeds \([\d ]+\)", on_node, refine=no_event),
+    Pattern(
+        "nic:thermal",
+        ("gige temperature",),
+        r"(?P<device>gige) temperature(?::| \d+ [01]) (?P<reason>warning|critical)\b",
+        on_node,
+    ),
+    Pattern(
+        "cpu:thermal",
+        ("node temperature", "switch_module temperature"),
+        r"(?P<part>node|switch_module) temperature(?::| \d+ [01]) (?P<reason>warning|critical)\b",
         on_node,
     ),
     Pattern(

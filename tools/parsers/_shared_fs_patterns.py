@@ -176,7 +176,7 @@ PATTERNS: tuple[Pattern, ...] = (
         constants={"server": "ceph"},
         refine=lambda f: {
             **f,
-            "code": "shared_fs:reconnect" if "closed (con state OPEN)" in f["reason"] else "shared_fs:error",
+            "code": "shared_fs:reconnect" if "socket closed" in f["reason"] else "shared_fs:error",
         },
     ),
     Pattern(

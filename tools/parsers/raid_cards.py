@@ -48,14 +48,24 @@ _TOPOLOGY = Lazy(
 )
 _ARRAY = Lazy(r"^\s*[Aa]rray (?P<name>[A-Z]{1,2})\b(?: \((?P<text>[^)]*)\))?")
 _HEAD = Lazy(
-    r"^(?:Controller = \d|CLI Version|VD LIST|PD LIST|DRIVE INFO|TOPOLOGY|VIRTUAL DRIVES|Virtual Drives"
+    r"^(?:BBU status for Adapter|BBU Capacity Info|BBU GasGauge|BBU Firmware Status|Controller = \d|CLI Version"
+    r"|VD LIST|PD LIST|DRIVE INFO|TOPOLOGY|VIRTUAL DRIVES|Virtual Drives"
     r"|Physical Drives|"
     r"Adapter #?\d|Enclosure Device ID|Smart Array|HPE? Smart|Controllers found|Logical device information|"
     r"Physical Device information|List of (?:Physical|Virtual) Disks|Exit Code|Number of Virtual (?:Drives|Disks)|"
     r"EID:Slt|EID:Slot|DG/VD|DG Arr|(?:BBU|Cachevault)_Info|Model +State)"
 )
 # storcli: 'CVPM02 Optimal 28C 2016/05/20', with more columns in newer ones
-_BATTERY = Lazy(r"^\s*(?:BBU|i?BBU\S*|CVPM\S*|CVFM\S*|SuperCap) +(?P<state>[A-Z][a-z]+)\b")
+_BATTERY = Lazy(r"^\s*(?:BBU|i?BBU\S*|CVPM\S*|CVFM\S*|SuperCap) +(?P<state>[A-Z][a-z]+)(?=\s+\d|\s*$)")
+# MegaCli -AdpBbuCmd, storcli /cx/bbu show all: 'Battery Replacement required : Yes', 'Battery State  Optimal'
+_BATTERY_FIELD = Lazy(
+    r"^\s*(?P<key>Battery Pack Missing|Battery Replacement required|Pack is about to fail & should be replaced"
+    r"|Remaining Capacity Low|No space to cache offload|I2c Errors Detected|Battery State|Learn Cycle Status"
+    r"|isSOHGood)\s*(?::|\s{2})\s*(?P<value>\w.*?)\s*$"
+)
+_WELL_BATTERY = frozenset(
+    {"no", "ok", "optimal", "operational", "learning", "charging", "none", "yes (soh)", "unknown"}
+)
 # MegaCli -AdpEventLog, storcli show events, and the firmware's own log (-FwTermLog)
 _EVENT = Lazy(r"^(?:Event Description: |.*\bEVT#\w+-\S+ \S+ +\d+=)(?P<text>\S.*)$")
 _DRIVE_OF_EVENT = Lazy(r"\bPD (?P<name>\w+)(?:\(e0x(?P<enclosure>[\da-fA-F]+)/s(?P<slot>\d+)\))?")
@@ -82,7 +92,7 @@ def recognise(sample: Sequence[str]) -> float:
     states = sum(bool(_STATE.match(text)) for text in kept)
     heads = sum(bool(_HEAD.match(text)) for text in kept)
     is_list = (names and states) or (counts and (names or states or counts > 1)) or (heads and states)
-    if any(text.startswith("CLI Version = ") for text in kept):
+    if any(text.startswith(("CLI Version = ", "BBU status for Adapter", "BBU Capacity Info")) for text in kept):
         return 0.9
     return 0.93 if is_list and (heads or counts or any("Firmware state" in text for text in kept)) else 0.0
 
@@ -125,6 +135,12 @@ class _Cards:
         if battery is not None:
             if battery["state"] not in ("Optimal", "Learning", "Charging"):
                 self.sheet.add(line, self.sheet.make_node(), "bmc:battery_low", {"state": battery["state"]})
+            return True
+        field = _BATTERY_FIELD.match(line.text)
+        if field is not None:
+            is_well = field["value"].lower() in _WELL_BATTERY or field["key"] == "isSOHGood"
+            if not is_well or (field["key"] == "isSOHGood" and field["value"].lower() == "no"):
+                self.sheet.add(line, self.sheet.make_node(), "bmc:battery_low", {"state": line.text.strip()})
             return True
         match = _SSACLI.match(line.text) or _ARRAY.match(line.text)
         if match is None:

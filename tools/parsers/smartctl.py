@@ -35,8 +35,13 @@ _SCSI_ERRORS = re.compile(r"^(?P<way>read|write|verify):\s+(?:[\d.]+\s+){6}(?P<u
 _SELF_TEST = re.compile(
     r"^\s*#?\s*\d+\s+"
     r"(?P<kind>(?:Short|Extended|Long|Conveyance|Selective|Offline|Vendor|Background|Foreground)[\w ()]*?)"
-    r"\s{2,}(?P<result>\S.*?)\s{2,}"
+    # A forum takes blanks out of a table: then the words of a result tell where it begins, and a figure where it ends.
+    r"(?:\s{2,}(?P<result>\S.*?)\s{2,}|\s(?P<squeezed>(?:Completed|Aborted|Interrupted|Fatal|Unknown|Electrical|Servo"
+    r"|Handling|Failed|Self[- ]test)\b.*?)\s(?:\d+%|-|\d+)\s)"
 )
+_TEST_STATUS = re.compile(r"^\s*Self-test execution status:\s*\(\s*(?P<code>\d{1,3})\s*\)")
+_TEST_CODES = {3: "fatal", 4: "unknown failure", 5: "electrical", 6: "servo", 7: "read failure", 8: "handling damage"}
+"""Upper half of the self-test status byte (ATA/ATAPI-8 ACS, SMART READ DATA); the others are no failure."""
 _UNC = re.compile(r"Error: UNC\b")
 _TARGET = re.compile(
     r"(?:smartctl|nvme\s+smart-log)\b(?P<options>.*?)(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/|twa|csmi)[\w/]+)"
@@ -194,13 +199,20 @@ def _read_errors(document: Document, line: Line, drive: _Drive) -> bool:
     if scsi is not None:
         drive.put("disk_media_errors_total", float(scsi["uncorrected"]), make_quote(document, line))
         return True
+    status = _TEST_STATUS.match(line.text)
+    if status is not None:
+        signal = judge_self_test(_TEST_CODES.get(int(status["code"]) >> 4, "without error"))
+        if signal:
+            drive.put(signal, 1.0, make_quote(document, line))
+        return True
     test = _SELF_TEST.match(line.text)
     if test is not None:
-        signal = "" if drive.is_tested else judge_self_test(test["result"])
+        result = test["result"] or test["squeezed"]
+        signal = "" if drive.is_tested else judge_self_test(result)
         if signal:
             drive.put(signal, 1.0, make_quote(document, line))
         # The latest comes first: a long test that passed disproves the older ones.
-        passed = "without error" in test["result"] or test["result"] == "Completed"
+        passed = "without error" in result or result == "Completed"
         drive.is_tested = drive.is_tested or (
             passed and test["kind"].lower().startswith(("ext", "long", "background l"))
         )
