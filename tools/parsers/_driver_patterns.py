@@ -155,7 +155,8 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             rf"(?:NVRM: .*?(?P<pci>{BDF}).*)?(?P<reason>installed in this system (?:is not supported by"
             rf"|requires use of).*"
-            rf"|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*|ignoring the legacy GPU.*)"
+            rf"|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*"
+            rf"|ignoring the legacy GPU.*)"
         ),
         on_node,
         joins=6,

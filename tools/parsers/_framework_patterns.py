@@ -80,13 +80,17 @@ _SERVERS = (
             "ShardFailed",
             "Scheduler hit an exception",
             "sigquit from a child process",
+            "ShardCannotStart",
+            "WebserverFailed",
+            "WebserverCrashed",
         ),
         (
             r"(?P<reason>Engine core initialization failed|EngineCore encountered a fatal error"
             r"|[Ww]orker proc \S+ died unexpectedly"
             r"|WorkerProc (?:initialization failed|hit an exception)|Engine iteration timed out"
             r"|RPC call to \w+ timed out|Watchdog timeout \(self|Shard (?:\d+ )?(?:crashed|failed)"
-            r"|Shard process was signaled|Shard complete standard error|Error: ShardFailed"
+            r"|Shard process was signaled|Shard complete standard error"
+            r"|Error: (?:Shard|Webserver)(?:Failed|CannotStart|Crashed)"
             r"|Scheduler hit an exception|Received sigquit from a child process)"
         ),
         on_job,
@@ -128,6 +132,34 @@ _SERVERS = (
     ),
 )
 
+_REQUESTS = (
+    Pattern(
+        "vllm:unavailable",
+        (
+            "ealth check failed",
+            "a response from detokenizer",
+            "Request failed during generation",
+            "Server error: ",
+            "No healthy upstream",
+            "no healthy upstream",
+            "upstream connect error",
+        ),
+        (
+            r"(?P<reason>[Hh]ealth check failed\. Server.*|couldn't get a response from detokenizer.*"
+            r"|Request failed during generation.*|Server error: .*|[Nn]o healthy upstream.*|upstream connect error.*)"
+        ),
+        on_job,
+        joins=20,
+    ),
+    Pattern(
+        "nccl:waiting",
+        ("shared memory broadcast block found", "No available block found in"),
+        r"(?P<reason>No available (?:shared memory broadcast )?block found in \d+ seconds?.*)",
+        on_job,
+        joins=20,
+    ),
+)
+
 _FILES = (
     Pattern(
         "",
@@ -152,4 +184,4 @@ _FILES = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_RAY, *_SERVERS, *_FILES)
+PATTERNS: tuple[Pattern, ...] = (*_RAY, *_SERVERS, *_REQUESTS, *_FILES)

@@ -158,10 +158,17 @@ _MPI = (
         joins=6,
     ),
     Pattern(
+        "mpi:device_warning",
+        ("an OpenFabrics device", "error in device init"),
+        r"(?P<reason>error initializing an OpenFabrics device|help-mpi-btl-openib\.txt / error in device init)",
+        on_job,
+        joins=20,
+    ),
+    Pattern(
         "network:timeout",
         ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
         (
-            r"(?P<reason>error initializing an OpenFabrics device|error polling [HL]P CQ with status.*|OpenFabrics "
+            r"(?P<reason>error polling [HL]P CQ with status.*|OpenFabrics "
             r"\(openib\) BTL"
             r" failed to initialize.*)"
         ),

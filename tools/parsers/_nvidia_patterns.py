@@ -116,9 +116,10 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:lost",
-        ("GPU is lost", "GPU_IS_LOST", "GPU has been lost", "GPU lost from the bus", "lost GPU"),
+        ("GPU is lost", "GPU_IS_LOST", "GpuIsLost", "GPU has been lost", "GPU lost from the bus", "lost GPU"),
         (
-            rf"(?:(?:gpu|GPU)(?: at)? (?:PCI:)?(?P<pci>{BDF}).*?)?(?:GPU is lost|NV_ERR_GPU_IS_LOST|GPU has been lost"
+            rf"(?:(?:gpu|GPU)(?: at)? (?:PCI:)?(?P<pci>{BDF}).*?)?(?:GPU is lost|ERR(?:OR)?_GPU_IS_LOST|GpuIsLost"
+            rf"|GPU has been lost"
             rf"|GPU lost from the bus|NVRM: .*lost GPU)"
         ),
         on_gpu,

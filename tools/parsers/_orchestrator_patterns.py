@@ -6,6 +6,8 @@ container toolkit 1.3 to 1.18, device plugin 0.7 to 0.17, nvidia-persistenced 39
 
 from __future__ import annotations
 
+import re
+
 from tools.entities import make_gpu
 from tools.parsers import _kube_patterns
 from tools.parsers._dcgm_rules import classify_message, classify_test
@@ -17,6 +19,21 @@ _TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, 173))
 
 def _on_uuid(node: str, fields: Fields) -> Entity:
     return make_gpu(node, uuid=fields["uuid"]) if fields.get("uuid") else on_node(node, fields)
+
+
+_NVML_RESULTS: dict[str, str] = {
+    "DRIVER_NOT_LOADED": "driver:not_loaded", "LIBRARY_NOT_FOUND": "driver:not_loaded",
+    "LIB_RM_VERSION_MISMATCH": "driver:library_mismatch", "RESET_REQUIRED": "gpu:reset_required",
+    "CORRUPTED_INFOROM": "gpu:inforom_corrupted", "UNKNOWN": "driver:nvml_unknown", "IRQ_ISSUE": "driver:nvml_failed",
+    "INSUFFICIENT_POWER": "gpu:power_missing", "GPU_NOT_FOUND": "gpu:unknown_device",
+}  # fmt: skip
+"""What NVML returns, by the name that programs print; what they ask in vain (NOT_SUPPORTED) is no fault."""
+
+
+def _refine_result(fields: Fields) -> Fields | None:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", fields["result"]).upper()
+    code = _NVML_RESULTS.get("LIB_RM_VERSION_MISMATCH" if name == "LIB_RM_VERSION_MISMATCH" else name)
+    return None if code is None else {**fields, "code": code}
 
 
 def _refine_eviction(fields: Fields) -> Fields | None:
@@ -186,6 +203,14 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         refine=lambda f: _refine_nvml({"code": "driver:nvml_failed", **f}),
+    ),
+    Pattern(
+        "",
+        ("NVML_ERROR_", "NVMLError_", "ERROR_DRIVER_NOT_LOADED", "ERROR_LIB_RM_VERSION", "ERROR_RESET_REQUIRED"),
+        r"\b(?:NVML_ERROR_|NVMLError_|ERROR_)(?P<result>[A-Z]\w+)",
+        on_node,
+        refine=_refine_result,
+        joins=10,
     ),
     Pattern(
         "driver:not_loaded",

@@ -229,7 +229,9 @@ _SLURM = (
             r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|error: pyxis: (?!\s).*"
             r"|(?:slurm\w*\S*|error): (?:error: )?Unable to register.*|[Uu]nable to contact slurm controller.*"
             r"|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: Unable to contact.*"
-            r"|.*[Hh]ealth ?[Cc]heck.*(?:failed|timed out).*)"
+            r"|.*(?:[Ss]lurm|\b[Nn]odes? |NHC|nhc|HealthCheckProgram|error: ).*[Hh]ealth ?[Cc]heck.*"
+            r"(?:failed|timed out).*"
+            r"|[Hh]ealth ?[Cc]heck ?(?:Program|script).*(?:failed|timed out).*)"
         ),
         on_node,
     ),

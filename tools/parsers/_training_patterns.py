@@ -44,10 +44,14 @@ PATTERNS: tuple[Pattern, ...] = (
             "oss nan",
             "oss=nan",
             "oss': nan",
+            "orm: nan",
+            "orm: NaN",
+            "orm=nan",
+            "orm': nan",
         ),
         (
             r"(?P<reason>[Ll]oss is (?i:nan).*|grad(?:ient)? norm is (?i:nan).*|[Ff]ound NaN.*|\bNaN "
-            r"in (?:loss|grad).*|\b\w*[Ll]oss'?[=: ]+(?i:nan)\b)"
+            r"in (?:loss|grad).*|\b\w*[Ll]oss'?[=: ]+(?i:nan)\b|\bgrad(?:ient)?[_ ]?norm'?[=:] ?(?i:nan)\b)"
         ),
         on_job,
     ),

@@ -77,6 +77,7 @@ class _Table:
         self.explained = False
         self.has_end = False
         self.unhealthy: Line | None = None
+        self.passed: Line | None = None
 
     def parse(self) -> Parsed:
         parsed = self.sheet.read(self._read_row, self._read_other)
@@ -84,6 +85,8 @@ class _Table:
         self._close_test()
         if self.unhealthy is not None and not self.sheet.events:
             _add(self.sheet, self.unhealthy, "dcgm:fail", gpu="", test=self.test, text="")
+        if not self.has_end and self.passed is not None and not self.sheet.events:
+            self.sheet.add(self.passed, self.sheet.make_node(), "dcgm:passed")
         if not self.has_end and not self.sheet.gaps:
             self.sheet.miss("the table is cut", "dcgmi diag -r 1")
         return Parsed(self.sheet.build_facts(), parsed.unread)
@@ -123,6 +126,8 @@ class _Table:
             return
         self._close_test()
         self.test, self.explained, self.gpu = left, False, ""
+        if status is not None and status["word"].lower() in ("pass", "healthy"):
+            self.passed = line
         if status is not None and status["word"].lower() in _FAILED:
             self.failed = (line, status["gpu"] or "")
 

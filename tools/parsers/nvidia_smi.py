@@ -39,6 +39,11 @@ _FIRST = re.compile(
     r"^\|?\s*(?P<index>\d{1,3})\s+(?P<model>\S.*?)\s+(?:On|Off|N/A|ERR!)?\s*\|\s*"
     r"(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])\s*(?P<display>On|Off|N/A|ERR!)?\s*(?:\|(?P<ecc>[^|]*)\|?)?"
 )
+_PART = re.compile(
+    r"^\|\s+(?P<index>\d{1,3})\s+\d{1,3}\s+\d{1,3}\s+\d{1,3}\s+\|\s*\d+MiB / +\d+MiB\s*\|\s*(?:\d+|N/A)\s+"
+    r"(?P<ecc>\d+|N/A)\s*\|"
+)
+"""A row of the box of MIG devices: GPU, its instances, memory, and uncorrectable errors of the part."""
 _LISTED = re.compile(r"^\s*GPU (?P<index>\d{1,3}): \S.*\(UUID: (?P<uuid>GPU-[0-9a-fA-F-]+)\)\s*$")
 _LISTED_PART = re.compile(r"^\s+MIG \S+\s+Device\s+\d+: \(UUID: MIG-")
 _DATE = re.compile(r"^\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
@@ -71,7 +76,7 @@ def recognise(sample: Sequence[str]) -> float:
     sample = clip_sample(sample)
     if any(_HEAD.search(line) for line in sample):
         return 0.95
-    if any(_FIRST.match(line) or _LISTED.match(line) for line in sample):
+    if any(_FIRST.match(line) or _LISTED.match(line) or _PART.match(line) for line in sample):
         return 0.9
     if any("PID" in line and "Type" in line and "Process name" in line for line in sample):
         return 0.9
@@ -113,8 +118,8 @@ class _Table:
         self.third_line = False
         self.processes: dict[str, int] | None = None
         self.steps: tuple[Callable[[Line], bool], ...] = (
-            self._read_date, self._read_listed, self._read_process, self._read_first, self._read_second,
-            self._read_rest, self._read_error,
+            self._read_date, self._read_listed, self._read_part, self._read_process, self._read_first,
+            self._read_second, self._read_rest, self._read_error,
         )  # fmt: skip
 
     def read_line(self, line: Line) -> None:
@@ -153,6 +158,17 @@ class _Table:
             gpu = make_gpu(self.document.node, index=match["index"], uuid=match["uuid"])
             self.readings.quote_row(gpu, make_quote(self.document, line))
         return match is not None or bool(_LISTED_PART.match(line.text))
+
+    def _read_part(self, line: Line) -> bool:
+        match = _PART.match(line.text)
+        if match is None:
+            return False
+        gpu = make_gpu(self.document.node, index=match["index"])
+        known = next((shown for shown in self.shown if shown.name == gpu.name), gpu)
+        count = parse_number(match["ecc"])
+        if count or not self.readings.has(known, _ECC):
+            self.readings.put(known, _ECC, count, quote=make_quote(self.document, line) if count is not None else None)
+        return True
 
     def _read_first(self, line: Line) -> bool:
         match = _FIRST.match(line.text)

@@ -31,6 +31,10 @@ _KNOWN = re.compile(
     r"(?:HW|SW) (?:Thermal |Power )?\w+|(?:Unc|C)orrectable Error|(?:Single|Double) Bit ECC|Pending Page Retirement|"
     r"GPU (?:Shutdown|Slowdown|Max Operating|Target|T\.Limit) Temp|Memory Current Temp|GPU Recovery Action|"
     r"Applications Clocks Setting|Sync Boost|Display Clock Setting|Replays Since Reset|Replay Number Rollovers|"
+    r"Inforom Version|InfoROM Version|Image Version|OEM Object|ECC Object|GPU Operation Mode|GPU Virtualization Mode|"
+    r"Virtualization Mode|Host VGPU Mode|GPU Reset Status|Reset Required|Drain and Reset Recommended|Minor Number|"
+    r"MultiGPU Board|GPU Part Number|FRU Part Number|IBMNPU|Relaxed Ordering Mode|GSP Firmware Version|Encoder Stats|"
+    r"FBC Stats|Compute Mode|Accounting Mode|Sub System Id|Device Current|Enforced Power Limit|Max Power Limit|"
     r"SRAM Threshold Exceeded|Performance State|Ecc Mode|Retired Page|Fabric|CliqueId|ClusterUUID)"
     r"\s*(?::|$)|^\s+State\s+: (?:In Progress|Completed|Not Started)|==+NVSMI LOG==+"
 )
