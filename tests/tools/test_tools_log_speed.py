@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evals.bench_log import DIALECTS, PEACE, TROUBLE, write_log
 from tools.document import FileDocument
-from tools.parsers import _host_patterns, _log_reader, _scout
+from tools.parsers import _foreign, _host_patterns, _log_reader, _scout
 from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD
 from tools.parsers._covers import derive_covers
 from tools.parsers._kernel_forms import ANY_HEAD, split_head
@@ -284,6 +284,21 @@ def test_the_covers_of_all_rows_hold_for_the_lines_of_the_mix() -> None:
                 checked += 1
                 assert all(any(literal in line for literal in cover) for cover in covers), pattern
     assert checked > 15
+
+
+QUOTED = (
+    "NVRM: Xid (PCI:0000:4e:00): 31, pid=77, ", "name=Xid 79, ", ", name=x, Ch 1", "audit: type=1400 NVRM", "traps: evil(1): ",
+    "bash[77]: segfault at 0", "usb 1-1: Product: ", "Comm: EXT4-fs error Not tainted", "INFO: task NVRM:77 blocked for more than",
+    "Killed process 77 (nvme) ", " comm nvme: ", "comm=\"Xid\" ", "oom-kill:task=mce,pid=7", "task_memcg=/a b,task=c,pid=1",
+    "Task in /x killed as", "profile=\"GPU lost\"", "label='a'", "last mounted on /x y", "device label Xid devid 1", "Command line: x",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(QUOTED) | st.text(max_size=8), max_size=5).map("".join))
+def test_what_is_quoted_is_blotted_as_by_one_expression_of_all(text: str) -> None:
+    whole = re.compile("|".join(_foreign._QUOTING))
+    assert _foreign.mask_foreign(text) == whole.sub(_foreign._blot, text)
 
 
 def test_a_row_that_never_is_an_event_is_asked_only_of_unknown_lines() -> None:

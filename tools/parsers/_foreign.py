@@ -8,44 +8,75 @@ fs/overlayfs/super.c, kernel/cgroup/pids.c of Linux 3.10 to 6.14; `name=` of the
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+from tools.parsers._covers import derive_covers
 
 _COMM = r".{1,16}?"
 """A process is called by up to 15 characters, and they may be any (TASK_COMM_LEN)."""
-_QUOTING = re.compile(
-    "|".join(
-        (
-            r"^audit(?:\[\d+\])?: type=(?P<audit>.*)",
-            r"^(?:usb|hub) [\w.:-]+: (?:Product|Manufacturer|SerialNumber): (?P<usb>.*)",
-            r"^(?:input|hid-[\w-]+|uvcvideo|Bluetooth|uinput|cdc_\w+|usbtmc|usb-storage)\b(?P<input>.*)",
-            r"^scsi [\d:]+: (?:Direct-Access|CD-ROM|Sequential-Access|Processor|Enclosure)(?P<scsi>.*)",
-            r"^(?:overlayfs:|CIFS: Attempting to mount|cgroup: fork rejected by pids controller in) (?P<mount>.*)",
-            r"^(?:Kernel c|C)ommand line: (?P<command>.*)",
-            rf"^(?:traps: )?(?P<first>{_COMM})(?: ?\(\d+\)| ?\[\d+\]|/\d+):? (?=segfault|trap|general protection|bad "
-            r"frame|unhandled|vsyscall|memfd_create|took a|drop_caches|used greatest|potentially|is using|uses )",
-            rf"^(?P<asks>{_COMM}) invoked oom-killer",
-            rf"\bComm: (?P<comm>{_COMM})(?= (?:Not tainted|Tainted|Kdump)|$)",
-            rf"\btask (?P<task>{_COMM}):\d+ blocked for more",
-            rf"\b(?:process|reaped process|to) \d+,? ?\((?P<killed>{_COMM})\)",
-            rf"\bcomm[ =:]+(?P<told>\"[^\"]*\"|{_COMM}(?=:|,|$))",
-            r"\b(?:task_memcg|oom_memcg|cpuset)=(?P<group>.*?)(?=,(?:task|mems_allowed|global_oom|oom_memcg|task_memcg)\b|$)",
-            r"\btask=(?P<dies>.*?)(?=,pid=|$)",
-            r"^Task in (?P<inside>.*?)(?= killed as|$)",
-            r"^Memory cgroup stats for (?P<stats>.*)",
-            r"\b[Pp]rocess [`'\"](?P<quoted>.*?)['\"](?= |$)",
-            rf", name=(?P<name>{_COMM})(?=, |$)",
-            r"\bdevice label (?P<label>.*?)(?= devid \d|$)",
-            rf"\bscanned by (?P<scanner>{_COMM})(?= \(|$)",
-            r"\blast mounted on (?P<place>.*)",
-            r"\b(?:label|volume|source|name|exe|proctitle|msg|profile)=(?P<value>\"[^\"]*\"|'[^']*')",
-        )
-    )
+_QUOTING = (
+    r"^audit(?:\[\d+\])?: type=(?P<audit>.*)",
+    r"^(?:usb|hub) [\w.:-]+: (?:Product|Manufacturer|SerialNumber): (?P<usb>.*)",
+    r"^(?:input|hid-[\w-]+|uvcvideo|Bluetooth|uinput|cdc_\w+|usbtmc|usb-storage)\b(?P<input>.*)",
+    r"^scsi [\d:]+: (?:Direct-Access|CD-ROM|Sequential-Access|Processor|Enclosure)(?P<scsi>.*)",
+    r"^(?:overlayfs:|CIFS: Attempting to mount|cgroup: fork rejected by pids controller in) (?P<mount>.*)",
+    r"^(?:Kernel c|C)ommand line: (?P<command>.*)",
+    rf"^(?:traps: )?(?P<first>{_COMM})(?: ?\(\d+\)| ?\[\d+\]|/\d+):? (?=segfault|trap|general protection|bad "
+    r"frame|unhandled|vsyscall|memfd_create|took a|drop_caches|used greatest|potentially|is using|uses )",
+    rf"^(?P<asks>{_COMM}) invoked oom-killer",
+    rf"\bComm: (?P<comm>{_COMM})(?= (?:Not tainted|Tainted|Kdump)|$)",
+    rf"\btask (?P<task>{_COMM}):\d+ blocked for more",
+    rf"\b(?:process|reaped process|to) \d+,? ?\((?P<killed>{_COMM})\)",
+    rf"\bcomm[ =:]+(?P<told>\"[^\"]*\"|{_COMM}(?=:|,|$))",
+    r"\b(?:task_memcg|oom_memcg|cpuset)=(?P<group>.*?)(?=,(?:task|mems_allowed|global_oom|oom_memcg|task_memcg)\b|$)",
+    r"\btask=(?P<dies>.*?)(?=,pid=|$)",
+    r"^Task in (?P<inside>.*?)(?= killed as|$)",
+    r"^Memory cgroup stats for (?P<stats>.*)",
+    r"\b[Pp]rocess [`'\"](?P<quoted>.*?)['\"](?= |$)",
+    rf", name=(?P<name>{_COMM})(?=, |$)",
+    r"\bdevice label (?P<label>.*?)(?= devid \d|$)",
+    rf"\bscanned by (?P<scanner>{_COMM})(?= \(|$)",
+    r"\blast mounted on (?P<place>.*)",
+    r"\b(?:label|volume|source|name|exe|proctitle|msg|profile)=(?P<value>\"[^\"]*\"|'[^']*')",
 )
+"""How the kernel quotes; the group of each is what is somebody else's word."""
 _LETTERS = re.compile(r"\w")
+_Ask = Callable[[str], re.Match[str] | None]
 
 
 def mask_foreign(text: str) -> str:
     """Blot out, letter by letter, what a message of the kernel only quotes; the same text where it quotes nothing."""
-    return _QUOTING.sub(_blot, text)
+    needles, unnamed = _needles()
+    rows = 0
+    for needle, bits in needles:
+        if needle in text:
+            rows |= bits
+    for row, ask in unnamed:
+        if ask(text):
+            rows |= row
+    return _alternatives(rows).sub(_blot, text) if rows else text
+
+
+@cache
+def _needles() -> tuple[list[tuple[str, int]], list[tuple[int, _Ask]]]:
+    """What stands in every text that a row can match, with one bit for each row; and the rows without such a word."""
+    bits_of: dict[str, int] = {}
+    unnamed: list[tuple[int, _Ask]] = []
+    for number, expression in enumerate(_QUOTING):
+        cover = max(derive_covers(expression), key=lambda texts: min(map(len, texts)), default=frozenset[str]())
+        for text in cover:
+            bits_of[text] = bits_of.get(text, 0) | 1 << number
+        if not cover:
+            regex = re.compile(expression)
+            unnamed.append((1 << number, regex.match if expression[0] == "^" else regex.search))
+    return list(bits_of.items()), unnamed
+
+
+@lru_cache(maxsize=256)
+def _alternatives(rows: int) -> re.Pattern[str]:
+    """The expression of some rows: most texts hold the words of one or two, and all are slow to ask."""
+    return re.compile("|".join(expression for number, expression in enumerate(_QUOTING) if rows >> number & 1))
 
 
 def _blot(match: re.Match[str]) -> str:
