@@ -11,7 +11,10 @@ PYTEST := $(BIN)/python -m pytest
 # A worker for each core; tests marked `alone` wait until the others pause. PARALLEL= runs all in one process.
 PARALLEL ?= -n auto --dist worksteal
 
-.PHONY: help setup demo test test-postgres test-all-pythons check eval bench lock docs clean
+FUZZ_RUNS ?= 1000000
+FUZZ_SEED ?= 1
+
+.PHONY: fuzz help setup demo test test-postgres test-all-pythons check eval bench lock docs clean
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -69,6 +72,10 @@ eval: setup  ## Score the rules and four scripted models, good and bad, on every
 
 bench: setup  ## Measure help, small and large logs, the index, retrieval and the code; prints Markdown
 	@$(BIN)/python -m evals.bench
+
+fuzz: setup  ## Feed a million changed inputs to every parser (FUZZ_RUNS=, FUZZ_SEED=; kept in ~/.cache/daytwo-fuzz)
+	@$(SYNC) --group fuzz || UV_SYSTEM_CERTS=1 $(SYNC) --group fuzz || echo "without atheris: seeded mutations"
+	$(BIN)/python tests/fuzz/fuzz_run.py --runs $(FUZZ_RUNS) --seed $(FUZZ_SEED)
 
 lock: setup  ## Lock the newest dependencies that fit
 	$(UV) lock --upgrade

@@ -22,6 +22,8 @@ FOUND = {
     "a partition row of sinfo without cells": "PARTITION AVAIL TIMELIMIT NODES STATE NODELIST\n-\n \ngpu*\n",
     "a number that is beyond all measure": SMI % "9e307",
     "a row of blanks without an end": "Diagnostic | Result |\n|" + " " * 590 + "x\n" + ("|" + " " * 590 + "|x|x\n") * 6,
+    "a message in itself, many times": "[1.0] "
+    + "LustreError: 167-0: scratch-OST0007-osc-ffff90 node-a45 kernel: " * 60,
     "a word without an end": ("a{" * 290 + "\n") * 200,
     "a time of more digits than a number has": "6,1," + "9" * 3000 + ",-;NVRM: Xid (PCI:0000:17:00): 79, x\n",
     "a boot time of more digits than a number has": "[" + "9" * 400 + ".5] NVRM: Xid (PCI:0000:17:00): 79, x\n",

@@ -81,7 +81,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "lustre:evicted",
         ("evicted by", "was evicted", "evicting client", "I am evicting it", "Evicted from"),
         (
-            r"Lustre(?:Error)?: .*?(?:\d+-\w: )?(?P<target>[\w.-]+?(?:-\w+)?)(?:: | ).*?(?:(?:was )?evicted by"
+            r"Lustre(?:Error)?: .*?(?<![\w.-])(?:\d+-\w: )?(?P<target>[\w.-]++)(?:: | ).*?(?:(?:was )?evicted by"
             r"|evicting (?:client|it)|[Ee]victed from)"
         ),
         on_storage,
