@@ -14,7 +14,7 @@ PARALLEL ?= -n auto --dist worksteal
 FUZZ_RUNS ?= 1000000
 FUZZ_SEED ?= 1
 
-.PHONY: fuzz help setup demo test test-postgres test-all-pythons check eval bench lock docs clean
+.PHONY: help setup demo test coverage fuzz test-postgres test-all-pythons check eval bench lock docs clean
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -36,7 +36,10 @@ $(VENV)/.ready: pyproject.toml uv.lock
 demo: setup  ## Show the main job in three acts, in under five minutes
 	@$(BIN)/daytwo demo
 
-test: setup  ## Run every test that needs no GPU and no network, with coverage
+test: setup  ## Run every test that needs no GPU and no network
+	$(PYTEST) $(PARALLEL)
+
+coverage: setup  ## Run the same tests and measure what they cover; about twice as long
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term
 
 test-postgres: setup  ## Run the tests of the store on a PostgreSQL server that they start themselves
