@@ -202,3 +202,36 @@ def test_conditions_of_a_node():
         "  PIDPressure      False     Tue, 02 Jan 2024 01:02:03 +0100   Tue, 02 Jan 2024 01:02:03 +0100   K   fine\n"
     )
     assert codes(kube_tables, text) == ["limit:evicted", "kube:node_not_ready"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("watcher: Detected XID 79 on GPU 3", ["xid:79"]),
+        ("XID 64(row remapping failed) detected on PCI:0000:ae:00", ["xid:64"]),
+        ("gpu-monitor: Xid error: 48 on device nvidia2", ["xid:48"]),
+        ("gpu-monitor: ignoring Xid 13 of GPU 2, it is the program's", []),
+        ("gpu-monitor: registering GPU events, Xid 79 among them", []),
+        ("nfs: RPC xid 4711 timed out", []),
+        ("exporter: XID 9999 of GPU 2", []),
+    ],
+)
+def test_monitors_tell_an_xid_in_their_own_words(line, found):
+    assert [code for code in codes(application_log, line + "\n") if code.startswith("xid:")] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("Stopping NVIDIA persistence daemon...\nUnloading NVIDIA driver kernel modules...\n", "healthy"),
+        ("Could not resolve Linux kernel version\nResolving Linux kernel version...\n", "gpu_driver_not_loaded"),
+        ("docker: Error response from daemon: OCI runtime create failed: stat /usr/bin/hook: no such file\n",
+         "job_precondition_failed"),
+        ("nvidia-container-cli: initialization error: driver error: failed to process request\n", "gpu_driver_fault"),
+        ("(raylet) A worker died or was killed while executing a task by an unexpected system error.\n", "job_crash"),
+    ],
+)  # fmt: skip
+def test_installers_and_containers(tmp_path, text, fault):
+    told, action = judge(tmp_path, text)
+    assert told == fault
+    assert action not in ("reboot_node", "reset_gpu", "replace_part", "drain_node")

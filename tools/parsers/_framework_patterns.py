@@ -59,6 +59,19 @@ _RAY = (
     ),
 )
 
+_RAY_DEATHS = (
+    Pattern(
+        "job:killed",
+        ("worker died or was killed", "worker process has died", "Worker unexpectedly exits", "ActorDiedError"),
+        (
+            r"(?P<reason>A worker died or was killed while executing.*|worker process has died.*"
+            r"|Worker unexpectedly exits with.*|ActorDiedError.*)"
+        ),
+        on_job,
+        joins=20,
+    ),
+)
+
 _SERVERS = (
     Pattern(
         "vllm:memory_short",
@@ -184,4 +197,4 @@ _FILES = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_RAY, *_SERVERS, *_REQUESTS, *_FILES)
+PATTERNS: tuple[Pattern, ...] = (*_RAY, *_RAY_DEATHS, *_SERVERS, *_REQUESTS, *_FILES)

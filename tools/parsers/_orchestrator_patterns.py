@@ -14,7 +14,8 @@ from tools.parsers._dcgm_rules import classify_message, classify_test
 from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
 from tools.types import Entity
 
-_TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, 173))
+_LAST_XID = 172
+_TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, _LAST_XID + 1))
 
 
 def _on_uuid(node: str, fields: Fields) -> Entity:
@@ -52,7 +53,7 @@ def _refine_container(fields: Fields) -> Fields | None:
         return {**fields, "code": "driver:library_mismatch"}
     if "unsatisfied condition" in reason:
         return {**fields, "code": "cuda:driver_insufficient"}
-    return {**fields, "code": "gpu:unknown_device" if "unknown device" in reason else "driver:nvml_failed"}
+    return {**fields, "code": "gpu:unknown_device" if "unknown device" in reason else "driver:nvml_unknown"}
 
 
 def _refine_nvml(fields: Fields) -> Fields | None:
@@ -168,6 +169,18 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<uuid>(?:GPU|MIG)-[0-9a-fA-F][\w-]*))?"
         ),
         _on_uuid,
+    ),
+    Pattern(
+        "xid:{xid}",
+        ("XID ", "Xid ", "XID: ", "Xid: ", "XID=", "XID:"),
+        (
+            r"^(?!.*(?:NVRM: |[Ii]gnor|[Ss]kip|[Rr]egister|[Mm]ask|[Dd]isabl|previous Xid))"
+            r"(?=.*(?:GPU|gpu|PCI|NVIDIA|nvidia|DCGM|detected))"
+            r".*?\b(?:XID|Xid)(?: (?:error|code|event))?s?[ :=#]{1,2}(?P<xid>[1-9]\d{0,2})\b(?![.:]\d)"
+            r"(?:.*?\bPCI:(?P<pci>[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?))?"
+        ),
+        on_gpu,
+        refine=lambda f: f if int(f["xid"]) <= _LAST_XID else None,
     ),
     Pattern(
         "gpu:marked_unhealthy",
@@ -318,6 +331,32 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         constants={"unit": "nvidia-dcgm"},
+    ),
+    Pattern(
+        "job:precondition",
+        ("OCI runtime create failed", "runc create failed", "failed to create shim task", "containerd task: failed"),
+        r"(?P<reason>(?:OCI runtime create failed|runc create failed|failed to create shim task|failed to create "
+        r"containerd task).*)",
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "driver:load_failed",
+        ("Could not resolve Linux kernel version", "failed to install elfutils", "kernel headers for"),
+        r"(?P<reason>Could not resolve Linux kernel version|(?:[Uu]nable|[Ff]ailed) to (?:find|install|locate).{0,40}"
+        r"kernel headers.*)",
+        on_node,
+    ),
+    Pattern(
+        "job:notice",
+        ("NVIDIA driver", "NVIDIA Software Installer", "urrent value of", "NVIDIA persistence daemon", "Linux kernel"),
+        (
+            r"^(?P<reason>=+ NVIDIA Software Installer =+|Starting installation of NVIDIA driver|(?:Stopping|Unloading|"
+            r"Unmounting|Checking|Compiling|Relinking|Building|Installing|Loading|Mounting|Parsing) NVIDIA |"
+            r"(?:Resolving|Proceeding with|Installing|Generating) Linux kernel |(?:Getting current|Current) value of )"
+        ),
+        on_node,
+        joins=40,
     ),
     *_kube_patterns.PATTERNS,
 )
