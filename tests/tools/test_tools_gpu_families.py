@@ -235,3 +235,10 @@ def test_installers_and_containers(tmp_path, text, fault):
     told, action = judge(tmp_path, text)
     assert told == fault
     assert action not in ("reboot_node", "reset_gpu", "replace_part", "drain_node")
+
+
+def test_the_warning_of_nvidia_smi_is_its_own_word():
+    event = nvidia_smi.parse(TextDocument("x", "", "WARNING: infoROM is corrupted at gpu 0000:5B:00.0\n")).facts.events[
+        0
+    ]
+    assert (event.code, event.writer) == ("gpu:inforom", "tool")

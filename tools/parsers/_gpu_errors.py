@@ -90,7 +90,8 @@ def _read_handle(document: Document, line: Line, match: re.Match[str], moment: M
 
 def _writer_of(line: Line) -> Writer:
     # In a log the same words are those of whoever wrote the line.
-    return "user" if split_head(line.text).writer == "user" else "tool"
+    # nvidia-smi itself prints "WARNING: infoROM is corrupted …" under its table.
+    return "user" if split_head(line.text.strip().removeprefix("WARNING: ")).writer == "user" else "tool"
 
 
 def read_gap(document: Document, line: Line) -> Coverage | None:
