@@ -272,6 +272,20 @@ def plan_model(
     raise typer.Exit(run_plan(request, gpu_timeout_seconds=load_settings().gpu_timeout_seconds, as_json=as_json))
 
 
+@models.command(name="check")
+def check(
+    endpoint: Annotated[str, typer.Argument(help="Base URL and name of the model.", metavar="URL#NAME")],
+    tries: Annotated[int, typer.Option("--tries", min=1, max=200, help="Of tool calls and conclusions.")] = 20,
+    as_json: JsonOption = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the profile here too.", metavar="FILE")] = None,
+) -> None:
+    """Prove a model endpoint, and keep what the agent must know."""
+    from agent.settings import load_settings
+    from serve.model_check import run_check
+
+    raise typer.Exit(run_check(endpoint, load_settings(), tries=tries, as_json=as_json, out=out))
+
+
 @app.command()
 def demo() -> None:
     """Show the main job in three acts."""
@@ -312,7 +326,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")
     with _BugSeam():
         try:
-            app()
+            # An option that does not exist is quoted back by the library, as it is.
+            app([neutralise(word) if word.startswith("-") else word for word in sys.argv[1:]])
         except (DaytwoError, RagError) as error:
             sys.stderr.write(_spell_error(error.message, error.fix, as_json="--json" in sys.argv))
             sys.exit(2)
