@@ -36,11 +36,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one investigation may cost: model steps before it must conclude, seconds, tokens in and out."""
+    """What one investigation may cost: model steps before it must conclude, seconds, tokens in and out.
+
+    `window_tokens` is how long one prompt may be, where that is proven.
+    """
 
     steps: int = 8
     seconds: float = 180.0
     tokens: int = 100_000
+    window_tokens: int | None = None
 
 
 class Backend(Protocol):

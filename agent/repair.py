@@ -52,6 +52,11 @@ def repair_reply(reply: Reply, schemas: Mapping[str, Mapping[str, Any]]) -> tupl
     return replace(reply, text=draft.text, calls=draft.calls), draft.repairs
 
 
+def has_markup(text: str) -> bool:
+    """Say whether the markup of a tool call stands in a text, readable or not."""
+    return bool(_MARKUP.search(text))
+
+
 def parse_lenient_json(text: str) -> object:
     """Read the first JSON value of a text: fences, prose around it, raw tabs and trailing commas are forgiven.
 

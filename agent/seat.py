@@ -28,6 +28,7 @@ from tools.tool import ToolContext
 PROMPTS = ("system", "brief", "conclude")
 CALLS_PER_STEP = 6
 CONCLUDING_SHARE = 0.3  # of the seconds, kept for the conclusion: one long answer after several short ones; a guess
+CONCLUDING_WINDOW_SHARE = 0.4  # of the window, kept for one more answer of a tool and the conclusion; a guess
 MAX_SPOKEN_CHARACTERS = 2000
 
 
@@ -186,9 +187,12 @@ class Seat:
     def _must_conclude(self, state: State) -> bool:
         replies = state.get("replies", [])
         tokens = sum(reply.tokens_in + reply.tokens_out for reply in replies)
+        last = replies[-1].tokens_in + replies[-1].tokens_out if replies else 0
+        window = self.terms.budget.window_tokens
         return (
             len(replies) >= self.terms.budget.steps - 1
             or tokens >= self.terms.budget.tokens
+            or (window is not None and last >= window * (1 - CONCLUDING_WINDOW_SHARE))
             or self._seconds_left() <= self.terms.budget.seconds * CONCLUDING_SHARE
         )
 

@@ -83,18 +83,7 @@ class Toolbox:
     @property
     def definitions(self) -> list[dict[str, Any]]:
         """The tools in the form of the chat completions API; the same bytes for every case."""
-        return [
-            {
-                "type": "function",
-                "function": {
-                    "name": spec.name,
-                    "description": spec.description,
-                    "parameters": spec.schema,
-                    "strict": True,
-                },
-            }
-            for spec in self._tools.values()
-        ]
+        return build_definitions()
 
     def call(self, call: ToolCall) -> Answer:
         """Do what a call asks, or say what would be valid instead."""
@@ -149,6 +138,22 @@ def find_tools() -> Mapping[str, ToolSpec[Any]]:
     for module in walk_modules("tools"):
         found += [value for value in vars(module).values() if isinstance(value, ToolSpec)]
     return {spec.name: spec for spec in sorted(found, key=lambda spec: spec.name)}
+
+
+def build_definitions() -> list[dict[str, Any]]:
+    """Build the tools in the form of the chat completions API; the same bytes for every case."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": spec.name,
+                "description": spec.description,
+                "parameters": spec.schema,
+                "strict": True,
+            },
+        }
+        for spec in find_tools().values()
+    ]
 
 
 def _search(library: Library | None, query: str) -> ToolResult:

@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from evals.conversation import Conversation
+from evals.manners import Manners, answer_plainly, count_tokens, cut_prompt, find_refusal, read_told_tools, shape_answer
 from evals.scripts import SCRIPTS, Answer, Script
 
 START_SECONDS = 10.0
@@ -37,9 +38,13 @@ class ScriptedServer:
         script: Name of a script of `evals/scripts.py`, or a function from conversation to answer; ``refuse`` gives
             the URL of a port on which nothing listens.
         port: Port to listen on; 0 picks a free one.
+        manners: How it behaves on the wire; None is the plain server that knows everything and answers any question as
+            a case.
     """
 
-    def __init__(self, script: str | Script = "careful", port: int = 0) -> None:
+    def __init__(self, script: str | Script = "careful", port: int = 0, manners: Manners | None = None) -> None:
+        self._manners = manners
+        self._in_flight = 0
         self._refuses = script == "refuse"
         self._script = SCRIPTS["careful" if self._refuses else script] if isinstance(script, str) else script
         self._socket = socket.socket()
@@ -51,6 +56,8 @@ class ScriptedServer:
         routes = [
             Route("/v1/models", self._list_models),
             Route("/v1/chat/completions", self._complete, methods=["POST"]),
+            Route("/version", self._tell_version),
+            Route("/props", self._tell_properties),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
@@ -95,15 +102,59 @@ class ScriptedServer:
         self._server.run(sockets=[self._socket])
 
     async def _list_models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [{"id": MODEL_NAME, "object": "model"}]})
+        claimed = self._manners.claimed_tokens if self._manners else None
+        row = {"id": MODEL_NAME, "object": "model"} | ({"max_model_len": claimed} if claimed else {})
+        return JSONResponse({"object": "list", "data": [row]})
+
+    async def _tell_version(self, request: Request) -> Response:
+        if self._manners is None or self._manners.engine != "vllm":
+            return JSONResponse({"detail": "Not Found"}, 404)
+        return JSONResponse({"version": "0.32.0"})
+
+    async def _tell_properties(self, request: Request) -> Response:
+        if self._manners is None or self._manners.engine != "llama.cpp":
+            return JSONResponse({"detail": "Not Found"}, 404)
+        settings = {"n_ctx": self._manners.claimed_tokens}
+        return JSONResponse({"build_info": "b7062-9b17d74ab", "default_generation_settings": settings})
 
     async def _complete(self, request: Request) -> Response:
         body = json.loads(await request.body())
         self.requests.append(body)
-        answer = self._script(Conversation(body))
+        self._in_flight += 1
+        try:
+            return await self._answer(body)
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, body: dict[str, Any]) -> Response:
+        manners = self._manners
+        if manners is None:
+            answer = self._script(Conversation(body))
+            return (
+                await self._break(answer.trouble)
+                if answer.trouble
+                else JSONResponse(self._build_completion(body, answer))
+            )
+        many = manners.most_at_once is not None and self._in_flight > manners.most_at_once
+        refusal = (503, "too many requests") if many else find_refusal(body, manners, MODEL_NAME)
+        if refusal is not None:
+            return JSONResponse({"error": {"message": refusal[1], "code": refusal[0]}}, refusal[0])
+        seen = cut_prompt(body, manners)
+        answer = answer_plainly(seen, manners) or shape_answer(
+            self._script(Conversation(read_told_tools(seen))), body, manners
+        )
+        completion = self._build_completion(seen, answer, name=str(body["model"]))
+        fresh = count_tokens(seen) - completion["usage"]["prompt_tokens_details"]["cached_tokens"]
+        await asyncio.sleep(manners.delay_seconds + manners.prefill_seconds * fresh / 1000)
         if answer.trouble:
             return await self._break(answer.trouble)
-        return JSONResponse(self._build_completion(body, answer))
+        if not manners.cached:
+            del completion["usage"]["prompt_tokens_details"]
+        if not manners.usage:
+            del completion["usage"]
+        if body.get("stream") and manners.streams:
+            return StreamingResponse(_cut_into_pieces(completion), media_type="text/event-stream")
+        return JSONResponse(completion)
 
     async def _break(self, trouble: str) -> Response:
         if trouble == "hang":
@@ -132,7 +183,7 @@ class ScriptedServer:
             await asyncio.sleep(DRIP_SECONDS)
             yield b" "
 
-    def _build_completion(self, body: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    def _build_completion(self, body: dict[str, Any], answer: Answer, name: str = MODEL_NAME) -> dict[str, Any]:
         prompt = json.dumps([body.get("tools"), body["messages"]])
         shared = _count_shared(prompt, self._last_prompt)
         self._last_prompt = prompt
@@ -146,7 +197,7 @@ class ScriptedServer:
             "id": f"chatcmpl-{len(self.requests)}",
             "object": "chat.completion",
             "created": 0,
-            "model": MODEL_NAME,
+            "model": name,
             "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
             "usage": {
                 "prompt_tokens": len(prompt) // 4,
@@ -155,6 +206,28 @@ class ScriptedServer:
                 "prompt_tokens_details": {"cached_tokens": shared // 4},
             },
         }
+
+
+async def _cut_into_pieces(completion: dict[str, Any]) -> AsyncIterator[bytes]:
+    """A whole answer as server-sent events: words by threes, each call's arguments in two pieces, the usage last."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    text, calls = message["content"] or "", message.get("tool_calls", [])
+    deltas: list[dict[str, Any]] = [{"content": text[at : at + 20]} for at in range(0, len(text), 20)]
+    for index, call in enumerate(calls):
+        function, half = call["function"], len(call["function"]["arguments"]) // 2
+        head = {"name": function["name"], "arguments": function["arguments"][:half]}
+        deltas.append({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": head}]})
+        rest = {"arguments": function["arguments"][half:]}
+        deltas.append({"tool_calls": [{"index": index, "function": rest}]})
+    base = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    rows = [base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    rows.append(base | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if "usage" in completion:
+        rows.append(base | {"choices": [], "usage": completion["usage"]})
+    for row in rows:
+        yield f"data: {json.dumps(row)}\n\n".encode()
+    yield b"data: [DONE]\n\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ the investigation graph; must say the same as the judge) or ``URL#NAME`` (a mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +105,9 @@ def open_seat(name: str, settings: Settings | None = None) -> Seat:
 
         return Seat(name, RulesBackend(), budget=budget)
     url, model = parse_endpoint(name)
-    from agent.backends.openai import OpenAIBackend
+    from agent.backends.openai import open_model
     from rag.library import open_library
 
-    key = settings.model_key.get_secret_value() if settings.model_key else None
-    backend = OpenAIBackend(url, model, key, settings.model_timeout_seconds)
+    backend = open_model((url, model), settings)
+    budget = replace(budget, window_tokens=backend.window_tokens)
     return Seat(name, backend, open_library(settings.data_dir, embedding=settings.embedding), budget)

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 from pydantic_core import PydanticUndefined
 
+from agent.profile import ModelProfile
 from agent.settings import Settings
 from agent.types import TriageReport, Verdict
 from serve.api import build_api
@@ -31,6 +32,7 @@ def build_docs() -> dict[str, str]:
         "settings.md": build_settings(),
         "schemas/daytwo.verdict-1.json": _to_json(Verdict.model_json_schema(by_alias=True)),
         "schemas/daytwo.triage-1.json": _to_json(TriageReport.model_json_schema(by_alias=True)),
+        "schemas/daytwo.model-profile-1.json": _to_json(ModelProfile.model_json_schema(by_alias=True)),
         "schemas/openapi.json": _to_json(build_api(Settings(), "unused").openapi()),
     }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agent.backend import Budget
-from agent.backends.openai import OpenAIBackend
+from agent.backends.openai import open_model
 from agent.graph import investigate
 from agent.policy import SitePolicy
 from agent.run import Run
@@ -71,9 +71,7 @@ def build_model_investigator(
         silent: Gives the rules' verdict with the reason why no model was heard.
         progress: Tells whom the model looks at, for as long as it does.
     """
-    url, name = endpoint
-    key = settings.model_key.get_secret_value() if settings.model_key else None
-    backend = OpenAIBackend(url, name, key, settings.model_timeout_seconds)
+    backend = open_model(endpoint, settings)
     site = SitePolicy(scheduler=settings.scheduler)
     library = _open_library(settings)
     patience = Patience(settings.model_total_seconds)
@@ -82,7 +80,7 @@ def build_model_investigator(
         if end := patience.find_end():
             return silent(end)(case, book)
         seconds = min(settings.investigation_seconds, patience.left_seconds)
-        terms = Terms(site, Budget(steps=settings.max_steps, seconds=seconds), now)
+        terms = Terms(site, Budget(steps=settings.max_steps, seconds=seconds, window_tokens=backend.window_tokens), now)
         try:
             with progress(neutralise(str(case.primary.entity))):
                 context = ToolContext(facts, book)

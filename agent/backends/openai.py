@@ -10,6 +10,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -17,7 +18,20 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
-from agent.backend import EndpointKind, Message, Reply, ToolCall
+from agent.backend import EndpointKind, Message, Reply
+from agent.backends.wire import parse_limit, read_calls, read_usage, tells_overflow
+from agent.dialect import (
+    DONE,
+    FINISH_TOOL,
+    count_tokens,
+    drop_strict,
+    fit_messages,
+    read_finish,
+    read_text_calls,
+    spell_as_text,
+)
+from agent.profile import ModelProfile, load_profile
+from agent.settings import Settings
 from tools.errors import ModelError
 
 MAX_BODY_BYTES = 4 * 1024**2
@@ -27,6 +41,11 @@ RETRY_SECONDS = 0.5
 MAX_RETRY_AFTER_SECONDS = 5.0
 SCRIPTED_PREFIX = "scripted"
 CHARACTERS_PER_TOKEN = 4  # only where the server reports no usage
+UNPROVEN_WINDOW_TOKENS = 16_384
+"""Window of a model that was never checked: eight steps fit (a guess); an error that names another is heeded."""
+ANSWER_SHARE = 4
+"""An answer gets at most a quarter of the window (a guess)."""
+CHECK_FIX = "daytwo model check URL#NAME, which finds the window out"
 TOOLS_FIX = "vllm serve MODEL --enable-auto-tool-choice --tool-call-parser qwen3_coder"
 
 
@@ -38,13 +57,20 @@ class OpenAIBackend:
         name: Model name as the server knows it.
         key: API key; None sends ``none``, which local servers accept.
         timeout_seconds: Longest wait for one answer, retry included.
+        profile: What a preflight proved of it; None asks in the common way, within a cautious window.
     """
 
-    def __init__(self, url: str, name: str, key: str | None, timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, name: str, key: str | None, timeout_seconds: float, profile: ModelProfile | None = None
+    ) -> None:
         self._url = url
         self._name = name
         self._timeout_seconds = timeout_seconds
-        self._schema_works = True
+        self._mode = profile.tool_mode if profile else "auto"
+        self._strict = profile.strict if profile else True
+        self._schema_works = profile.json_schema if profile else True
+        self._window_tokens = (profile.window_tokens if profile else None) or UNPROVEN_WINDOW_TOKENS
+        self._told_tools: Sequence[Mapping[str, Any]] = ()
         self.failure: ModelError | None = None
         """What the endpoint did wrong last; it may do so again."""
         self._client = openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, timeout=timeout_seconds)
@@ -61,13 +87,27 @@ class OpenAIBackend:
             return "scripted"
         return "local" if _is_private(urlsplit(self._url).hostname or "") else "remote"
 
+    @property
+    def window_tokens(self) -> int:
+        """Longest prompt and answer together: what was proven, or a cautious guess."""
+        return self._window_tokens
+
     def step(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float) -> Reply:
         """Go on with the investigation.
 
         Raises:
             ModelError: The endpoint refused, hung, or answered with something that is no answer.
         """
-        return self._ask(messages, {"tools": list(tools), "tool_choice": "auto"}, seconds)
+        self._told_tools = tools
+        if self._mode in ("text", "none"):
+            return read_text_calls(self._ask(messages, {}, seconds), tools)
+        offered: list[Mapping[str, Any]] = list(tools) if self._mode == "auto" else [*tools, FINISH_TOOL]
+        if not self._strict:
+            offered = list(drop_strict(offered))
+        reply = self._ask(messages, {"tools": offered, "tool_choice": self._mode}, seconds)
+        # Where a call is demanded, an answer without one is an empty list: the model wants to say no more.
+        empty = self._mode == "required" and not reply.calls and not reply.text
+        return replace(reply, text=DONE) if empty else read_finish(reply)
 
     def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
         """Ask for one JSON object under a schema; without it where the server does not know schemas.
@@ -85,13 +125,31 @@ class OpenAIBackend:
         return self._ask(messages, {}, deadline - time.monotonic())
 
     def _ask(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
+        deadline = time.monotonic() + seconds
         try:
-            return self._try(messages, extra, seconds)
+            try:
+                return self._try(self._fit(messages, extra), extra, seconds)
+            except _OverflowError as error:
+                if not error.limit_tokens or error.limit_tokens >= self._window_tokens:
+                    raise
+                self._window_tokens = error.limit_tokens
+                return self._try(self._fit(messages, extra), extra, deadline - time.monotonic())
         except _SchemaRefusedError:
             raise
         except ModelError as error:
             self.failure = error
             raise
+
+    def _fit(self, messages: Sequence[Message], extra: Mapping[str, Any]) -> list[Message]:
+        """The conversation in the words that the model takes, cut to its window."""
+        offered = self._told_tools if self._mode in ("text", "none") else extra.get("tools", ())
+        room = self._window_tokens - self._answer_tokens - count_tokens([{"content": json.dumps(list(offered))}])
+        fitted = fit_messages(messages, room)
+        return spell_as_text(fitted, self._told_tools) if self._mode in ("text", "none") else fitted
+
+    @property
+    def _answer_tokens(self) -> int:
+        return min(MAX_ANSWER_TOKENS, self._window_tokens // ANSWER_SHARE)
 
     def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
         deadline = time.monotonic() + min(seconds, self._timeout_seconds)
@@ -117,7 +175,7 @@ class OpenAIBackend:
             model=self._name,
             messages=cast("list[ChatCompletionMessageParam]", list(messages)),
             temperature=0,
-            max_tokens=MAX_ANSWER_TOKENS,
+            max_tokens=self._answer_tokens,
             timeout=left,
             extra_body=dict(extra),
         ) as response:
@@ -150,6 +208,24 @@ class _SchemaRefusedError(ModelError):
     """The server does not take a JSON schema; the same question without one may work."""
 
 
+class _OverflowError(ModelError):
+    """The prompt is longer than the window; `limit_tokens` where the server says how long that is."""
+
+    limit_tokens: int | None = None
+
+
+def open_model(endpoint: tuple[str, str], settings: Settings) -> OpenAIBackend:
+    """Open a model as the settings say, with the profile that `daytwo model check` kept of it.
+
+    Args:
+        endpoint: Base URL and name of the model.
+        settings: Key, time-out and the data folder.
+    """
+    key = settings.model_key.get_secret_value() if settings.model_key else None
+    profile = load_profile(settings.data_dir, *endpoint)
+    return OpenAIBackend(*endpoint, key, settings.model_timeout_seconds, profile)
+
+
 def _read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
     """Read a chat completion out of the bytes of an answer; anything else is a `ModelError`."""
     text = raw.decode("utf-8", "replace").strip()
@@ -173,38 +249,20 @@ def _read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
         raise ModelError(f"The answer of {url} holds no message.", fix=fix)
     content = message.get("content")
     text = content if isinstance(content, str) else ""
-    calls = _read_calls(message.get("tool_calls"))
-    tokens_in, tokens_cached, tokens_out = _read_usage(answer.get("usage"), messages, text)
+    calls = read_calls(message.get("tool_calls"))
+    tokens_in, tokens_cached, tokens_out = _count_usage(answer.get("usage"), messages, text)
     return Reply(text, calls, tokens_in, tokens_cached, tokens_out, str(choices[0].get("finish_reason") or "stop"))
 
 
-def _read_calls(rows: object) -> tuple[ToolCall, ...]:
-    calls: list[ToolCall] = []
-    for number, row in enumerate(rows if isinstance(rows, list) else []):
-        function = row.get("function") if isinstance(row, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            continue
-        arguments = function.get("arguments")
-        spelled = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-        calls.append(ToolCall(str(row.get("id") or f"call-{number}"), function["name"], spelled))
-    return tuple(calls)
-
-
-def _read_usage(usage: object, messages: Sequence[Message], text: str) -> tuple[int, int, int]:
+def _count_usage(usage: object, messages: Sequence[Message], text: str) -> tuple[int, int, int]:
     """Tokens in, of these cached, and out; estimated from characters where the server does not say."""
-    told = usage if isinstance(usage, dict) else {}
-    details = told.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    tokens_in, cached, tokens_out = read_usage(usage)
     written = sum(len(str(message.get("content") or "")) for message in messages)
     return (
-        _count(told.get("prompt_tokens"), written // CHARACTERS_PER_TOKEN),
-        _count(cached, 0),
-        _count(told.get("completion_tokens"), len(text) // CHARACTERS_PER_TOKEN),
+        written // CHARACTERS_PER_TOKEN if tokens_in is None else tokens_in,
+        cached or 0,
+        len(text) // CHARACTERS_PER_TOKEN if tokens_out is None else tokens_out,
     )
-
-
-def _count(value: object, estimate: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else estimate
 
 
 def _find_wait(error: openai.APIStatusError) -> float | None:
@@ -231,6 +289,10 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_sche
         405: _find_path_fix(url),
         429: "the endpoint limits requests: wait, or lower the load",
     }
+    if code in (400, 413, 422, 500) and tells_overflow(str(error.message)):
+        overflow = _OverflowError(f"{url} takes no prompt so long ({code}: {said}).", fix=CHECK_FIX)
+        overflow.limit_tokens = parse_limit(str(error.message))
+        return overflow
     if code in (400, 422) and asked_schema:
         return _SchemaRefusedError(f"{url} takes no JSON schema ({code}: {said}).", fix=TOOLS_FIX)
     if code in (400, 422) and "tool" in said.lower():

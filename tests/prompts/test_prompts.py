@@ -18,7 +18,7 @@ NAMES = sorted(path.name.removesuffix(".md.j2") for path in PROMPT_DIR.glob("*.m
 
 
 def test_the_three_prompts_are_there() -> None:
-    assert NAMES == ["brief", "conclude", "system"]
+    assert NAMES == ["brief", "conclude", "probe", "system", "text_tools"]
 
 
 @pytest.mark.parametrize("name", ["brief", "conclude"])

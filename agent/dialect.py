@@ -1,0 +1,113 @@
+"""How the investigation is spoken to a model that does not take tools as the agent means them.
+
+The agent always thinks in tool calls. A model whose automatic calls leak is made to call (`required`), with one more
+tool to say that it has seen enough; a model that takes no tools at all is told of them in words, and answers in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agent.backend import Message, Reply
+from agent.repair import match_name, repair_reply
+from prompts.render import render_prompt
+
+FINISH = "finish"
+FINISH_TOOL: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": FINISH,
+        "description": "Say that you have seen enough; you are then asked for the conclusion.",
+        "parameters": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+        "strict": True,
+    },
+}
+DONE = "done"
+KEPT_RESULTS = 2
+CHARACTERS_PER_TOKEN = 3
+"""For what must fit: logs and numbers take more tokens than prose, so fewer characters each (a safe guess)."""
+_HANDLE = re.compile(r"^\s*\[(e\d+)\]", re.MULTILINE)
+
+
+def drop_strict(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same tools for a server that does not know `strict`."""
+    return [
+        {**tool, "function": {key: value for key, value in tool["function"].items() if key != "strict"}}
+        for tool in tools
+    ]
+
+
+def list_schemas(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Tool name to the schema of its parameters."""
+    return {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
+
+
+def read_finish(reply: Reply) -> Reply:
+    """Turn a call of the finishing tool into the word that ends an investigation; other calls go first."""
+    calls = tuple(call for call in reply.calls if match_name(call.name, [FINISH]) != FINISH)
+    if len(calls) == len(reply.calls):
+        return reply
+    return replace(reply, calls=calls, text=reply.text or ("" if calls else DONE))
+
+
+def read_text_calls(reply: Reply, tools: Sequence[Mapping[str, Any]]) -> Reply:
+    """Read the calls out of the words of a model that was told to write them as JSON."""
+    lifted, _ = repair_reply(reply, list_schemas([*tools, FINISH_TOOL]))
+    return read_finish(lifted)
+
+
+def spell_as_text(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """Tell of the tools in the system prompt, and of calls and their answers in plain messages.
+
+    Two messages of one role in a row become one, as some chat templates refuse them.
+    """
+    told = [
+        {
+            "name": tool["function"]["name"],
+            "description": tool["function"].get("description", ""),
+            "parameters": json.dumps(tool["function"].get("parameters", {}).get("properties", {})),
+        }
+        for tool in [*tools, FINISH_TOOL]
+    ]
+    spelled: list[Message] = []
+    for message in messages:
+        role, content = _spell_message(message)
+        if role == "system" and tools:
+            content += "\n" + render_prompt("text_tools", tools=told)
+        if spelled and spelled[-1]["role"] == role:
+            spelled[-1] = {"role": role, "content": f"{spelled[-1]['content']}\n{content}"}
+        else:
+            spelled.append({"role": role, "content": content})
+    return spelled
+
+
+def _spell_message(message: Message) -> tuple[str, str]:
+    content = str(message.get("content") or "")
+    if message["role"] == "tool":
+        return "user", content
+    calls = [call["function"] for call in message.get("tool_calls", [])]
+    rows = [f'{{"name": "{call["name"]}", "arguments": {call["arguments"] or "{}"}}}' for call in calls]
+    return message["role"], "\n".join([*filter(None, [content]), *(f"```json\n{row}\n```" for row in rows)])
+
+
+def count_tokens(messages: Sequence[Message]) -> int:
+    """Estimate on the safe side how many tokens messages take."""
+    written = sum(len(str(one.get("content") or "")) + len(json.dumps(one.get("tool_calls", ""))) for one in messages)
+    return written // CHARACTERS_PER_TOKEN
+
+
+def fit_messages(messages: Sequence[Message], room_tokens: int) -> list[Message]:
+    """Drop answers of tools to their handles, oldest first, until the rest fits; brief and last answers stay."""
+    fitted = [dict(message) for message in messages]
+    results = [place for place, message in enumerate(fitted) if message["role"] == "tool"]
+    for place in results[: max(len(results) - KEPT_RESULTS, 0)]:
+        if count_tokens(fitted) <= room_tokens:
+            break
+        handles = ", ".join(dict.fromkeys(_HANDLE.findall(str(fitted[place]["content"]))))
+        still = f"its evidence still stands: {handles}" if handles else "it held no evidence"
+        fitted[place]["content"] = f"This answer was dropped to save room; {still}."
+    return fitted
