@@ -118,11 +118,31 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "torch:error",
-        ("Error", "Exception", "queue.Empty"),
         (
-            r"^(?:\[?(?:rank)?(?P<rank>\d+)\]?: ?)?(?P<error>(?:\w+\.)*(?:(?:Assertion|NotImplemented|EOF|Runtime"
-            r"|Timeout|Key|Value|Type|Index|Attribute|OS|Recursion|Connection(?:Reset|Refused|Aborted)?|BrokenPipe|Cancelled"
-            r"|StopIteration)Error|Exception)|queue\.Empty)\s*$"
+            "AssertionError",
+            "NotImplementedError",
+            "EOFError",
+            "RuntimeError",
+            "TimeoutError",
+            "KeyError",
+            "ValueError",
+            "TypeError",
+            "IndexError",
+            "AttributeError",
+            "OSError",
+            "RecursionError",
+            "CancelledError",
+            "BrokenPipeError",
+            "ConnectionError",
+            "ConnectionResetError",
+            "ConnectionRefusedError",
+            "ConnectionAbortedError",
+            "queue.Empty",
+        ),
+        (
+            r"^(?:\[?(?:rank)?(?P<rank>\d+)\]?: ?)?(?P<error>(?:\w+\.)*(?:Assertion|NotImplemented|EOF|Runtime"
+            r"|Timeout|Key|Value|Type|Index|Attribute|OS|Recursion|Connection(?:Reset|Refused|Aborted)?|BrokenPipe"
+            r"|Cancelled)Error|queue\.Empty)\s*$"
         ),
         on_job,
         joins=3,
