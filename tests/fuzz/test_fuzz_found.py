@@ -18,6 +18,8 @@ SMI = (
 NVME = "[12.5] nvme0n1: I/O Cmd(0x2) @ LBA 1, 8 blocks, I/O Error (sct 0x%s / sc 0x81) \n"
 FOUND = {
     "digits of other scripts are no hexadecimal number": NVME % "\u2163",
+    "a mask that is no number": "index, clocks_event_reasons.active\n0, 0xzz\n1, 0x\u2163\n2, 0x\n",
+    "a counter that is a superscript": "/sys/fs/cgroup/a/io.stat:8:0 rbytes=\u00b2 wbytes=\u2163\n",
     "superscripts are no decimal number": "[12.5] NVRM: Xid (PCI:0000:17:00): \u00b2, x\nCUDA error: \u00b2\n",
     "a partition row of sinfo without cells": "PARTITION AVAIL TIMELIMIT NODES STATE NODELIST\n-\n \ngpu*\n",
     "a number that is beyond all measure": SMI % "9e307",

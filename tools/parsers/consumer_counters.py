@@ -113,7 +113,7 @@ class _Counters:
         if stat is not None:
             for cell in stat["cells"].split():
                 key, _, value = cell.partition("=")
-                if key in _IO_KEYS and value.isdigit():
+                if key in _IO_KEYS and value.isdecimal():
                     self._note(line, consumer, disk, _IO_KEYS[key], float(value[:18]))
         elif old is not None and old["way"].lower() in ("read", "write"):
             is_bytes = "serviced" not in (match["path"] or self.path)
@@ -136,7 +136,7 @@ class _Counters:
         if match is None:
             return False
         consumer = Entity("guest", self.sheet.node, self.guest or "?")
-        if match["key"] in _DOM_KEYS and match["count"].isdigit():
+        if match["key"] in _DOM_KEYS and match["count"].isdecimal():
             self._note(line, consumer, "", _DOM_KEYS[match["key"]], float(match["count"][:18]))
         return True
 

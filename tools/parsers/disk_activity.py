@@ -127,7 +127,7 @@ class _Activity:
         numbers = [cell for name, cell in row.items() if name != "DEV"]
         if "DEV" not in row or any(parse_number(cell) is None for cell in numbers) or not numbers:
             return False
-        if match["stamp"][0].isdigit():
+        if match["stamp"][0].isdecimal():
             if match["stamp"] != self.stamp:
                 self.start(match["stamp"])
             self.put(row["DEV"], row, self.sheet.quote(line))

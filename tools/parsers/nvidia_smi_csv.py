@@ -42,6 +42,7 @@ _BITS: Mapping[str, int] = {
 }
 _ASKED = re.compile(r"--query-gpu[= ]([\w.,]+)")
 _REASONS = "clocks_event_reasons."
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _MASK = "gpu_clock_event_reasons"
 
 
@@ -154,7 +155,7 @@ def _is_one_cell(text: str) -> bool:
 def _read_cell(signal: str, text: str) -> float | None:
     word = text.lower()
     if signal == _MASK:
-        return float(int(word, 16)) if word.startswith("0x") and len(word) <= 18 and word[2:].isalnum() else None
+        return float(int(word, 16)) if _HEXADECIMAL.fullmatch(word) else None
     if signal == "gpu_recovery_action":
         return read_recovery(text)
     if word in ("yes", "no"):
