@@ -26,7 +26,7 @@ from tools.parsers._log_alarm import is_alarm
 from tools.parsers._log_counter import LineCounter, is_understood
 from tools.parsers._log_reader import LogReader, pattern_table
 from tools.parsers._messages import find_message
-from tools.parsers._patterns import Pattern, PatternTable, no_event, on_node
+from tools.parsers._patterns import MAX_JUDGED, Pattern, PatternTable, no_event, on_node
 from tools.parsers._regex_bounds import bound_gaps
 from tools.sources._segments import TailDocument
 from tools.types import Line, Parsed
@@ -306,6 +306,18 @@ def test_a_row_that_never_is_an_event_is_asked_only_of_unknown_lines() -> None:
     assert list(table.scan(b"there is a quiet word here\n")) == []
     assert table.knows("there is a quiet word here")
     assert not table.knows("there is one quiet word here")
+
+
+def test_what_is_added_to_a_remembered_match_stays_out_of_the_next() -> None:
+    table = PatternTable([Pattern("a:{word}", ("odd",), r"odd (?P<word>\w+)", on_node)])
+    for _ in range(3):
+        found = table.match("odd thing", (0,))
+        assert found is not None
+        assert found.fields == {"word": "thing"}
+        found.fields["word"] = "other"
+    for number in range(3 * MAX_JUDGED):
+        assert table.match(f"odd n{number}", (0,)) is not None
+    assert len(table._judged) <= MAX_JUDGED
 
 
 def test_the_stack_of_a_trace_is_understood() -> None:

@@ -8,7 +8,6 @@ fs/overlayfs/super.c, kernel/cgroup/pids.c of Linux 3.10 to 6.14; `name=` of the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import cache, lru_cache
 
 from tools.parsers._covers import derive_covers
@@ -42,35 +41,32 @@ _QUOTING = (
 )
 """How the kernel quotes; the group of each is what is somebody else's word."""
 _LETTERS = re.compile(r"\w")
-_Ask = Callable[[str], re.Match[str] | None]
 
 
 def mask_foreign(text: str) -> str:
     """Blot out, letter by letter, what a message of the kernel only quotes; the same text where it quotes nothing."""
-    needles, unnamed = _needles()
-    rows = 0
+    needles, at_start, of_start = _needles()
+    rows = of_start if at_start.match(text) else 0
     for needle, bits in needles:
         if needle in text:
             rows |= bits
-    for row, ask in unnamed:
-        if ask(text):
-            rows |= row
     return _alternatives(rows).sub(_blot, text) if rows else text
 
 
 @cache
-def _needles() -> tuple[list[tuple[str, int]], list[tuple[int, _Ask]]]:
-    """What stands in every text that a row can match, with one bit for each row; and the rows without such a word."""
+def _needles() -> tuple[list[tuple[str, int]], re.Pattern[str], int]:
+    """Find what stands in every text that a row can match; rows without such a word are tied to the start of a text.
+
+    Returns:
+        Words, each with one bit for each of its rows; the expression of all rows that are tied, and their bits.
+    """
     bits_of: dict[str, int] = {}
-    unnamed: list[tuple[int, _Ask]] = []
-    for number, expression in enumerate(_QUOTING):
-        cover = max(derive_covers(expression), key=lambda texts: min(map(len, texts)), default=frozenset[str]())
-        for text in cover:
+    tied = [number for number, expression in enumerate(_QUOTING) if expression.startswith("^")]
+    for number in set(range(len(_QUOTING))).difference(tied):
+        for text in min(derive_covers(_QUOTING[number]), key=len):
             bits_of[text] = bits_of.get(text, 0) | 1 << number
-        if not cover:
-            regex = re.compile(expression)
-            unnamed.append((1 << number, regex.match if expression[0] == "^" else regex.search))
-    return list(bits_of.items()), unnamed
+    bits = sum(1 << number for number in tied)
+    return list(bits_of.items()), _alternatives(bits), bits
 
 
 @lru_cache(maxsize=256)

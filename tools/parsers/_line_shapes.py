@@ -19,6 +19,7 @@ _WEEKDAYS = np.frombuffer(b"Mon Tue Wed Thu Fri Sat Sun ", dtype=np.uint32)
 
 Bytes = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
+Offsets = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,24 @@ class Shapes:
     known: int
 
 
-def find_shapes(block: bytes) -> Shapes:
+def find_ends(block: bytes) -> Offsets:
+    """Find where the lines of a block end; the last one may lack its line end."""
+    content = np.frombuffer(block, dtype=np.uint8)
+    ends: Offsets = np.flatnonzero(content == _NEWLINE)
+    if content.size and content[-1] != _NEWLINE:
+        ends = np.append(ends, content.size)
+    return ends
+
+
+def find_shapes(block: bytes, ends: Offsets | None = None) -> Shapes:
     """Sort the lines of a block by how they begin.
 
     Args:
         block: Whole lines; the last one may lack its line end.
+        ends: Where they end, where :func:`find_ends` was asked before.
     """
     content = np.frombuffer(block, dtype=np.uint8)
-    ends = np.flatnonzero(content == _NEWLINE)
-    if content.size and content[-1] != _NEWLINE:
-        ends = np.append(ends, content.size)
+    ends = find_ends(block) if ends is None else ends
     starts = np.empty_like(ends)
     starts[:1] = 0
     starts[1:] = ends[:-1] + 1

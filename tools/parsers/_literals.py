@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import local
 
-Hit = tuple[int, int]
-"""End offset of a literal, and its number."""
-Finder = Callable[[bytes], list[Hit]]
+import numpy as np
+
+from tools.parsers._line_shapes import Offsets, find_ends
+
+NUMBER_BITS = 20
+"""A hit is one number: the end offset of a literal, shifted by so many bits, and the number of the literal."""
+Finder = Callable[[bytes], list[int]]
 
 _MAX_REMEMBERED, _MAX_KNOWN = 16, 10_000
 """Longest group of literals of one line whose rows are remembered, and how many groups: a log must not fill memory."""
@@ -25,30 +29,37 @@ class LiteralIndex:
     """
 
     def __init__(self, rows_of: Mapping[str, Sequence[int]]) -> None:
-        self._rows_of = list(rows_of.values())
+        self._rows_of = [tuple(sorted(set(rows))) for rows in rows_of.values()]
         self._find = build_finder([literal.encode() for literal in rows_of])
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
 
-    def scan(self, block: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    def scan(self, block: bytes, ends: Offsets | None = None) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
         """Find the lines of a block that hold a literal.
 
+        Args:
+            block: Whole lines.
+            ends: Where they end, where :func:`~tools.parsers._line_shapes.find_ends` was asked before.
+
         Yields:
-            Start and end offset of the line (without its line end) and its rows in order.
+            Number of the line from zero, its start and end offset (without its line end) and its rows in order.
         """
-        start = end = -1
-        told: list[int] = []
-        for last, literal in self._find(block):
-            if last > end:
-                if told:
-                    yield start, end, self._join(tuple(told))
-                start = block.rfind(b"\n", 0, last) + 1
-                end = block.find(b"\n", last)
-                end = len(block) if end < 0 else end
-                told = [literal]
-            else:
-                told.append(literal)
-        if told:
-            yield start, end, self._join(tuple(told))
+        hits = self._find(block)
+        if not hits:
+            return
+        told = np.array(hits, dtype=np.int64)
+        ends = find_ends(block) if ends is None else ends
+        lines = np.searchsorted(ends, (told >> NUMBER_BITS) - 1)
+        firsts = np.flatnonzero(np.diff(lines, prepend=-1))
+        numbers = lines[firsts]
+        starts = np.where(numbers > 0, ends[numbers - 1] + 1, 0).tolist()
+        literals = (told & ((1 << NUMBER_BITS) - 1)).tolist()
+        lasts = [*firsts[1:].tolist(), len(literals)]
+        rows_of, join = self._rows_of, self._join
+        for number, start, end, first, last in zip(
+            numbers.tolist(), starts, ends[numbers].tolist(), firsts.tolist(), lasts, strict=True
+        ):
+            rows = rows_of[literals[first]] if last == first + 1 else join(tuple(literals[first:last]))
+            yield number, start, end, rows
 
     def _join(self, literals: tuple[int, ...]) -> tuple[int, ...]:
         # The same few literals come together again and again.
@@ -82,15 +93,15 @@ def build_wide_finder(literals: Sequence[bytes]) -> Finder | None:
         return None
     own = local()  # the scratch space of a database serves one thread at a time
 
-    def find(block: bytes) -> list[Hit]:
+    def find(block: bytes) -> list[int]:
         scratch = getattr(own, "scratch", None)
         if scratch is None:
             scratch = own.scratch = hyperscan.Scratch(database)
-        hits: list[Hit] = []
+        hits: list[int] = []
         append = hits.append
 
         def note(literal: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            append((end, literal))
+            append(end << NUMBER_BITS | literal)
 
         database.scan(block, match_event_handler=note, scratch=scratch)
         hits.sort()
@@ -105,8 +116,9 @@ def build_automaton_finder(literals: Sequence[bytes]) -> Finder:
 
     automaton = BytesAhoCorasick(list(literals), implementation=Implementation.DFA)
 
-    def find(block: bytes) -> list[Hit]:
-        hits = [(end, literal) for literal, _, end in automaton.find_matches_as_indexes(block, overlapping=True)]
+    def find(block: bytes) -> list[int]:
+        places = automaton.find_matches_as_indexes(block, overlapping=True)
+        hits = [end << NUMBER_BITS | literal for literal, _, end in places]
         hits.sort()
         return hits
 

@@ -12,7 +12,7 @@ from tools.harmless import neutralise
 from tools.parsers import _host_patterns
 from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD, read_app_head
 from tools.parsers._kernel_forms import ANY_HEAD, KNOWN_RUN, split_head
-from tools.parsers._line_shapes import find_shapes
+from tools.parsers._line_shapes import Offsets, find_shapes
 from tools.parsers._lines import MAX_SAMPLES, is_noise
 from tools.parsers._log_alarm import is_alarm
 from tools.parsers._log_progress import is_progress
@@ -44,14 +44,15 @@ class LineCounter:
         self._payload_left = 0  # lines that may still belong to the message above, which has several
         self._in_frame = False  # behind a frame of a Python traceback: its source line follows
 
-    def count(self, block: bytes, understood: set[int]) -> None:
+    def count(self, block: bytes, understood: set[int], ends: Offsets | None = None) -> None:
         """Count the lines of a block.
 
         Args:
             block: Whole lines.
             understood: Offsets of lines that were read as something.
+            ends: Where the lines end, where that is known.
         """
-        shapes = find_shapes(block)
+        shapes = find_shapes(block, ends)
         self.lines += shapes.lines
         self.total += shapes.lines - shapes.empty
         if len(shapes.others) > shapes.known:

@@ -20,7 +20,6 @@ MAX_SIGHTINGS = 50_000
 """Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
 NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")
 """One of them stands in every line that tells a name."""
-NAME_LITERAL = re.compile("|".join(map(re.escape, NAME_LITERALS)))
 _SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
 _SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
 _USB_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:usb-storage|uas)\b")
@@ -30,6 +29,14 @@ _NVME = re.compile(r"\bnvme (?P<disk>nvme\d+): (?:pci function (?P<address>[0-9a
 _BUS_ADDRESS = re.compile(r"^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 _PORT_NAME = re.compile(r"^ata(?P<port>\d+)(?:\.\d+)?$")
 _UNNAMED: Mapping[str, str] = {"lustre": "lustre", "nfs": "nfs"}
+
+
+def tells_name(text: str) -> bool:
+    """Say whether a line may tell a name that :class:`DiskNames` learns."""
+    for literal in NAME_LITERALS:  # noqa: SIM110 (a generator costs more than what it would ask)
+        if literal in text:
+            return True
+    return False
 
 
 class DiskNames:

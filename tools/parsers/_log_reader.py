@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import takewhile
 
 from tools.entities import make_gpu, normalise_pci
@@ -45,10 +45,11 @@ from tools.parsers._app_forms import (
 from tools.parsers._blocks import iterate_blocks
 from tools.parsers._foreign import speaks_of_gpus
 from tools.parsers._kernel_forms import Head, split_head
+from tools.parsers._line_shapes import Offsets, find_ends
 from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
 from tools.parsers._log_counter import LineCounter
 from tools.parsers._log_draft import Draft, conflicts, merge_match
-from tools.parsers._log_names import NAME_LITERAL, NAME_LITERALS, DiskNames, name_storages
+from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages, tells_name
 from tools.parsers._patterns import Match, Pattern, PatternTable, on_gpu, on_node
 from tools.parsers._scout import Scout
 from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread
@@ -108,6 +109,7 @@ _NAMING = (
 _OF_DRIVERS = ("xid:", "sxid:", "gpu:")
 _UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)
 _ECHO_LINES = 20
+_spell_pci = lru_cache(maxsize=4096)(normalise_pci)
 _BOOT_SECONDS = 120.0
 """Drivers report every port as down when they start it; two minutes after the kernel they have started (a guess)."""
 
@@ -141,20 +143,18 @@ class LogReader:
         counter = self._counter
         for block in iterate_blocks(self._document):
             first = counter.lines + 1
-            understood = self._read_hits(block, first)
-            counter.count(block, understood)
+            ends = find_ends(block)
+            understood = self._read_hits(block, ends, first)
+            counter.count(block, understood, ends)
             self._hold_plain(block, understood, first)
         self._note_unexplained()
         facts = Facts(events=tuple(self._events()), entities=tuple(self._gpus.values()))
         return Parsed(facts, Unread(counter.total, counter.unread, tuple(counter.samples)))
 
-    def _read_hits(self, block: bytes, number: int) -> set[int]:
+    def _read_hits(self, block: bytes, ends: Offsets, first: int) -> set[int]:
         understood: set[int] = set()
-        counted_to = 0
-        for start, raw, rows in self._scout.find_candidates(block):
-            number += block.count(b"\n", counted_to, start)
-            counted_to = start
-            if self._read_line(number, raw, rows):
+        for number, start, raw, rows in self._scout.find_candidates(block, ends):
+            if self._read_line(first + number, raw, rows):
                 understood.add(start)
         return understood
 
@@ -162,7 +162,7 @@ class LogReader:
         head = split_head(raw)
         if self._note_gpu(number, head):
             return True
-        if NAME_LITERAL.search(head.text):
+        if tells_name(head.text):
             self._disks.note(head.node or self._document.node, number, head.text)
         if head.writer == "kernel":
             found, refused = self._table.judge(head.text, rows)
@@ -217,7 +217,7 @@ class LogReader:
             if number - told_at <= _SUBJECT_LINES:
                 found.fields["pci"] = pci
         if found.fields.get("pci"):
-            found.fields["pci"] = normalise_pci(found.fields["pci"])
+            found.fields["pci"] = _spell_pci(found.fields["pci"])
         if self._job and head.writer != "kernel":
             found.fields.setdefault("job", self._job)
         text = raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS]
@@ -240,8 +240,10 @@ class LogReader:
         return False
 
     def _is_echo(self, number: int, node: str, pattern: Pattern) -> bool:
+        if not pattern.echoes:
+            return False
         near = takewhile(lambda draft: number - draft.number <= _ECHO_LINES, reversed(self._recent))
-        return bool(pattern.echoes) and any(draft.code in pattern.echoes and node in ("", draft.node) for draft in near)
+        return any(draft.code in pattern.echoes and node in ("", draft.node) for draft in near)
 
     def _note_unexplained(self) -> None:
         if not self._plain or self._counter.total > MAX_LINES:
@@ -259,17 +261,22 @@ class LogReader:
         self._keep(draft)
 
     def _keep(self, draft: Draft) -> None:
-        key = (draft.entity, draft.code)
-        if key not in self._kept and len(self._kept) >= MAX_KEYS:
-            draft.entity = Entity("node", draft.node[:64] if len(self._kept) < 2 * MAX_KEYS else "")
-            key = (draft.entity, draft.code if len(self._kept) < 2 * MAX_KEYS else draft.code.partition(":")[0] + ":*")
-        kept = self._kept.setdefault(key, _Kept())
+        kept = self._kept.get((draft.entity, draft.code))
+        if kept is None:
+            kept = self._open(draft)
         if len(kept.drafts) < (KEEP_PER_KEY if self._stored < MAX_EVENTS else 1):
             kept.drafts.append(draft)
             self._stored += 1
         else:
             kept.last = draft
             kept.folded += 1
+
+    def _open(self, draft: Draft) -> _Kept:
+        code, keys = draft.code, len(self._kept)
+        if keys >= MAX_KEYS:
+            draft.entity = Entity("node", draft.node[:64] if keys < 2 * MAX_KEYS else "")
+            code = code if keys < 2 * MAX_KEYS else code.partition(":")[0] + ":*"
+        return self._kept.setdefault((draft.entity, code), _Kept())
 
     def _events(self) -> Iterator[Event]:
         drafts: list[Draft] = []

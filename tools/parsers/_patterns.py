@@ -14,6 +14,7 @@ from functools import lru_cache
 from tools.entities import make_gpu, make_pci_device
 from tools.parsers._covers import Cover, derive_covers
 from tools.parsers._foreign import mask_foreign
+from tools.parsers._line_shapes import Offsets
 from tools.parsers._literals import LiteralIndex
 from tools.parsers._regex_bounds import bound_gaps
 from tools.types import Entity, EntityKind
@@ -21,6 +22,7 @@ from tools.types import Entity, EntityKind
 Fields = dict[str, str]
 EntityMaker = Callable[[str, Fields], Entity]
 Refine = Callable[[Fields], Fields | None]
+Searches = tuple[Callable[[str], re.Match[str] | None], ...]
 
 BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 """Bus address as drivers print it: domain, bus, device, function."""
@@ -28,6 +30,12 @@ BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 MAX_MATCH_CHARACTERS = 2000
 """How much of a message is searched: a kernel record holds 1,000 or so, and quotes are cut there too."""
+
+
+MAX_GROUPS = 10_000
+"""Groups of rows that are remembered: a log must not fill memory."""
+MAX_JUDGED = 500
+"""Messages whose match is remembered: in a storm the same few come again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +94,36 @@ class PatternTable:
             for literal in () if row in self._silent else pattern.literals:
                 rows_of.setdefault(literal, []).append(row)
         self._rows_of = rows_of
+        self._searches: dict[tuple[int, ...], Searches | None] = {}
+        self._judged: dict[tuple[str, tuple[int, ...]], tuple[Match | None, bool]] = {}
         self._index = LiteralIndex(rows_of)
 
-    def scan(self, block: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    def scan(self, block: bytes, ends: Offsets | None = None) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
         """Find the lines of a block that hold a literal.
 
-        Yields:
-            Start and end offset of the line (without its line end) and the rows worth trying, in table order.
-        """
-        return self._index.scan(block)
+        Args:
+            block: Whole lines.
+            ends: Where they end, where that is known.
 
-    def may_match(self, raw: str, rows: Iterable[int]) -> bool:
-        """Say whether a line or its message is worth a closer look: most hits of a literal are not."""
-        head = raw[: 2 * MAX_MATCH_CHARACTERS]
-        for row in rows:  # noqa: SIM110 (a generator costs more than what it would ask)
-            if self._anchored[row] or (self._compiled[row] or self._regex(row)).search(head):
-                return True
-        return False
+        Yields:
+            Number of the line from zero, its start and end offset (without its line end) and the rows worth trying, in
+            table order.
+        """
+        return self._index.scan(block, ends)
+
+    def searches(self, rows: tuple[int, ...]) -> Searches | None:
+        """Say how to find out whether a line or its message is worth a closer look: most hits of a literal are not.
+
+        Returns:
+            What to ask of it; None where a row is tied to the start of the message and so may match any line.
+        """
+        known = self._searches.get(rows, ())
+        if known == ():
+            tied = any(self._anchored[row] for row in rows)
+            known = None if tied else tuple(self._regex(row).search for row in rows)
+            if len(self._searches) < MAX_GROUPS:
+                self._searches[rows] = known
+        return known
 
     def covers(self, row: int) -> list[Cover]:
         """List sets of literals of which each holds one of every raw line that a row matches; its own set first."""
@@ -139,6 +160,17 @@ class PatternTable:
             The match; and without one, whether a row knows the text all the same and found it to be no event.
         """
         head = text[:MAX_MATCH_CHARACTERS]
+        key = (head, tuple(rows))
+        known = self._judged.get(key)
+        if known is None:
+            if len(self._judged) >= MAX_JUDGED:
+                self._judged.clear()
+            known = self._judged[key] = self._judge(head, key[1])
+        found, is_refused = known
+        # Whoever gets a match adds to its fields.
+        return found and Match(found.pattern, found.code, dict(found.fields)), is_refused
+
+    def _judge(self, head: str, rows: Iterable[int]) -> tuple[Match | None, bool]:
         is_refused = False
         for row in rows:
             regex = self._compiled[row] or self._regex(row)
@@ -163,7 +195,7 @@ class PatternTable:
 
     def match_text(self, text: str) -> Match | None:
         """Find the pattern of one text without a block around it."""
-        for _, _, rows in self.scan(text.encode("utf-8", errors="replace").replace(b"\n", b" ")):
+        for *_, rows in self.scan(text.encode("utf-8", errors="replace").replace(b"\n", b" ")):
             return self.match(text, rows)
         return None
 
