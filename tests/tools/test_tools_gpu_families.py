@@ -242,3 +242,20 @@ def test_the_warning_of_nvidia_smi_is_its_own_word():
         0
     ]
     assert (event.code, event.writer) == ("gpu:inforom", "tool")
+
+
+def test_rows_of_processes_without_their_head(tmp_path):
+    held = "|    3   N/A  N/A     5120      C   [Not Found]                     61440MiB |\n"
+    assert codes(nvidia_smi, held) == ["gpu:process_gone"]
+    assert codes(nvidia_smi, held.replace("[Not Found]", "/bin/train ")) == []
+    assert judge(tmp_path, "    1      5120     C     88     40      -      -    train\n") == ("healthy", "none")
+
+
+def test_events_of_old_kubernetes_are_set_with_tabs():
+    row = "1h\t12s\t34\tkubelet, gx-4\t\tWarning\t\tEvictionThresholdMet\tAttempting to reclaim nodefs\n"
+    events = application_log.parse(TextDocument("x", "", row)).facts.events
+    assert [event.code for event in events] == ["limit:evicted"]
+
+
+def test_a_title_and_a_level_make_a_line_of_a_program(tmp_path):
+    assert judge(tmp_path, "[TensorRT-LLM][INFO] Engine version 0.17.0 found in the config file\n")[0] == "healthy"

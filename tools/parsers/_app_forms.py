@@ -73,7 +73,19 @@ _TRACEBACK = re.compile(
     r"^(?:Traceback \(most recent call last\)|  File \"|During handling of the above|The above exception)"
 )
 
-_WHOLE = (("traceback", _TRACEBACK), ("event", _EVENT), ("scheduler", _SCHEDULER), ("python", _PLAIN))
+_TITLED = re.compile(
+    r"^(?:\[\d\d/\d\d/\d{4}-\d\d:\d\d:\d\d\] )?\[[A-Z][\w .-]{1,30}\] ?"
+    r"\[(?:INFO|WARNING|ERROR|DEBUG|VERBOSE|[IWEDV])\] "
+)
+"""A program's title and a level, as TensorRT and TensorRT-LLM write them."""
+
+_WHOLE = (
+    ("titled", _TITLED),
+    ("traceback", _TRACEBACK),
+    ("event", _EVENT),
+    ("scheduler", _SCHEDULER),
+    ("python", _PLAIN),
+)
 """Lines known by their beginning, which stays a part of the message."""
 
 PAYLOAD_HEAD = re.compile(rb"^\[[A-Z][a-z]{2} [ \d]\d \d{4} \d\d:\d\d:\d\d\] \[\w+\] \[tid \d+\]")

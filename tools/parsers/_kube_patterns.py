@@ -51,7 +51,8 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("Normal  ", "Warning  ", "Normal\t", "Warning\t"),
         (
-            r"(?:^|[ \t])(?P<type>Normal|Warning)[ \t]{2,}(?P<reason>[A-Z][a-z]\w+|[A-Z]{2,}[a-z]\w+)[ \t]{2,}(?=\S)"
+            r"(?:^|[ \t])(?P<type>Normal|Warning)[ \t]{2,}(?P<reason>[A-Z][a-z]\w+|[A-Z]{2,}[a-z]\w+)"
+            r"(?:[ \t]{2,}|\t)(?=\S)"
             r"(?:.*?(?:\bkubelet, |\b[Nn]ode[ /])(?P<node>[a-z0-9][\w.-]*))?"
         ),
         on_node,

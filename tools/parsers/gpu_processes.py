@@ -48,6 +48,8 @@ _BARE_COLUMNS: Mapping[int, tuple[str, ...]] = {
     12: ("gpu", "pwr", "gtemp", "mtemp", "sm", "mem", "enc", "dec", "jpg", "ofa", "mclk", "pclk"),
 }
 """Columns of `nvidia-smi dmon` without its head, by their number: drivers before 390, before 535, and since."""
+_BARE_PROCESS = Lazy(r"^\s*(?P<gpu>\d{1,2})\s+(?:\d+|-)\s+(?:[CGM+]{1,5}|-)(?:\s+(?:\d{1,6}|-)){4,8}\s+\S+\s*$")
+"""A row of `nvidia-smi pmon` without its head."""
 MIN_BARE_ROWS = 2
 """Rows of numbers alone are taken for `dmon` only where several agree (a guess)."""
 _DUMP = Lazy(r"^\s*Found \d+ NVIDIA devices?|^\s*(?:Device ID|Device name|GPU internal ID):\s+(?P<value>\S+)")
@@ -59,7 +61,8 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(_GPUSTAT.match(text) or _MONITOR.match(text) or _APPS.match(text) for text in kept):
         return 0.96
-    if _is_bare_monitor(kept):
+    told = [text for text in kept if text.strip()]
+    if _is_bare_monitor(kept) or (told and all(_BARE_PROCESS.match(text) for text in told)):
         return 0.7
     if any(_DCGM_MONITOR.match(text) for text in kept) and any(_DCGM_ROW.match(text) for text in kept):
         return 0.95
@@ -159,6 +162,10 @@ class _Table:
         cells = line.text.split()
         if not self.columns and _BARE_ROW.match(line.text) and _is_monitor_row(cells):
             self.columns = list(_BARE_COLUMNS[len(cells)])
+        process = _BARE_PROCESS.match(line.text) if not self.columns else None
+        if process is not None:
+            self.sheet.readings.quote_row(make_gpu(self.sheet.node, index=process["gpu"]), self.sheet.quote(line))
+            return True
         if not self.columns or not cells or len(cells) < len(self.columns) or line.text.startswith("#"):
             return bool(_UNITS.match(line.text) or _DCGM_UNITS.match(line.text))
         row = dict(zip(self.columns, cells, strict=False))

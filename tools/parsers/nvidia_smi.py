@@ -80,6 +80,8 @@ def recognise(sample: Sequence[str]) -> float:
         return 0.9
     if any("PID" in line and "Type" in line and "Process name" in line for line in sample):
         return 0.9
+    if any(line.lstrip().startswith("|") and _PROCESS.match(line) for line in sample):
+        return 0.85
     kept = [line for line in sample if not is_noise(line)]
     errors = sum(is_error_text(line) for line in kept)
     return 0.4 + 0.6 * errors / len(kept) if errors else 0.0
@@ -249,6 +251,8 @@ class _Table:
             self.gpu, self.in_body = None, False
             self.processes = self.processes if self.processes is not None else {}
             return True
+        if self.processes is None and text.lstrip().startswith("|") and _PROCESS.match(text):
+            self.processes = {}  # rows of the box of processes, copied without its head
         match = _PROCESS.match(text) if self.processes is not None else None
         if match is None or self.processes is None:
             return self.processes is not None and "No running processes found" in text
