@@ -192,3 +192,25 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_json_is_read_without_a_crash(value):
     read("{" + json.dumps(value)[1:] if isinstance(value, dict) else json.dumps({"smart_status": value}))
+
+
+@pytest.mark.parametrize(("code", "failed"), [(0, False), (25, False), (121, True), (116, True), (249, False)])
+def test_the_status_byte_tells_how_the_last_self_test_ended(code: int, failed: bool) -> None:
+    text = (
+        "SMART overall-health self-assessment test result: PASSED\n"
+        f"Self-test execution status:      ( {code:3d})\tThe previous self-test routine ...\n"
+    )
+    windows = smartctl.parse(TextDocument("smart.txt", "n7", text)).facts.windows
+    counts = [window.latest(0, "disk_media_errors_total") for window in windows]
+    assert (1.0 in counts) is failed
+
+
+def test_a_self_test_log_without_its_blanks_is_read() -> None:
+    text = (
+        "Num Test_Description Status Remaining LifeTime(hours) LBA_of_first_error\n"
+        "# 1 Short offline Completed: read failure 90% 8841 57169\n"
+        "# 2 Short offline Completed without error 00% 8840 -\n"
+    )
+    assert smartctl.recognise(text.splitlines()) > 0.8
+    windows = smartctl.parse(TextDocument("smart.txt", "n7", text)).facts.windows
+    assert [window.latest(0, "disk_media_errors_total") for window in windows] == [1.0]

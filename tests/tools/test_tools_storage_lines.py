@@ -13,6 +13,38 @@ from tools.types import Event
 LINES = r"""
 ata:device_error|disk:ata6.00|ata6.00: cmd 61/08:10:00:28:c4/00:00:09:00:00/40 tag 2 ncq dma 4096 out res 41/04:00:00:00:00/00:00:00:00:00/40 Emask 0x401 (device error) <F>
 ata:link_error|disk:ata6|ata6: COMRESET failed (errno=-16)
+ata:link_error|disk:ata6|ata6.00: exception Emask 0x10 SAct 0x0 SErr 0x400100 action 0x6 frozen
+nvme:timeout|disk:0000:5e:00.0|nvme 0000:5e:00.0: Timeout I/O 88 QID 6
+nvme:disabled|disk:nvme7|nvme nvme7: I/O 88 QID 6 timeout, disable controller
+fs:error||btrfs: unable to fixup (regular) error at logical 8841 on dev /dev/sdt
+fs:error||parent transid verify failed on 8841 wanted 12 found 11
+scsi:controller_fault||megaraid_sas 0000:5e:00.0: Init cmd return status FAILED for SCSI host 3
+scsi:transport_error|disk:sdu|sd 9:0:0:0: [sdu] tag#7 Add. Sense: Information unit iuCRC error detected
+block:removable_error||floppy: error -5 while reading block 0
+nvme:timeout|disk:nvme7|nvme nvme7: Device shutdown incomplete; abort shutdown
+scsi:controller_fault||mpt3sas_cm3: mpt3sas_base_hard_reset_handler: FAILED
+scsi:timeout||mpt3sas_cm3: issue target reset: handle = (0x000a)
+fs:error||JBD2: recovery failed
+fs:error||XFS (sdt1): page discard on page 00000000, inode 0x88, offset 4096.
+lustre:error||LNetError: 88:0:(o2iblnd_cb.c:3311:kiblnd_check_txs_locked()) Timed out tx: active_txs, 7 seconds
+shared_fs:error||mmfsd: Disk failure. Volume stage1. rc = 19. Physical volume nsd88
+pci:iommu_fault||DMAR: DRHD: handling fault status reg 2
+kernel:warning||irq 88: nobody cared (try booting with the "irqpoll" option)
+kernel:oops||Internal error: synchronous external abort: 96000210 [#1] SMP
+kernel:oops||kernel tried to execute NX-protected page - exploit attempt? (uid: 0)
+mce:uncorrected||Severe Machine check interrupt [Not recovered]
+mce:corrected||Harmless Machine check interrupt [Recovered]
+mce:untold||{1}[Hardware Error]: Hardware error from APEI Generic Hardware Error Source: 1
+mce:corrected||Corrected error
+mce:corrected||CPU 6: Machine Check Exception: 0 Bank 5: 8c00004000010090
+mce:uncorrected||CPU 6: Machine Check Exception: 5 Bank 9
+mce:uncorrected||Uncorrected error
+mce:corrected||rasdaemon[88]: rasdaemon: Result of offlining page at 0x8841000: offlined
+network:link_error||- 1132234526 2005.11.17 R1 2005-11-17-05.35.26.782649 R1 RAS KERNEL INFO 88 torus sender z- retransmission error(s) (dcr 0x02f9) detected and corrected over 9 seconds
+network:timeout||- 1132234526 2005.11.17 R1 2005-11-17-05.35.26.782649 R1 RAS KERNEL FATAL link failure on torus network
+bmc:power_fault||- 1132234526 2005.11.17 R1 2005-11-17-05.35.26.782649 R1 RAS KERNEL FATAL Power Good signal deactivated: R1
+bmc:fan_failed||88 Interconnect-9N00 switch_module fan 1119372267 1 Fan speeds ( 3552 **** 3534 )
+nic:thermal||88 gige9 gige temperature 1072878243 1 critical
 ata:media_error|disk:ata6.00|ata6.00: error: { IDNF }
 ata:media_error|disk:hdb|hdb: dma_intr: error=0x40 { UncorrectableError }, LBAsect=8841, sector=8840
 block:io_error|disk:ata6.00|ata6.00: status: { DRDY DF ERR }

@@ -232,3 +232,39 @@ def test_any_cut_is_read_without_a_crash(parser, whole, data):
     end = data.draw(st.integers(start, len(whole)))
     assert 0.0 <= parser.recognise(whole[start:end].split("\n")) <= 1.0
     parser.parse(TextDocument("t.txt", "n1", whole[start:end]))
+
+
+BATTERY = """\
+BBU status for Adapter: 0
+
+BatteryType: iBBU09
+Battery State: {state}
+BBU Firmware Status:
+
+  Charging Status              : None
+  Learn Cycle Status           : OK
+  Battery Pack Missing         : No
+  Battery Replacement required : {replace}
+  I2c Errors Detected          : No
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "replace", "codes"),
+    [
+        ("Optimal", "No", []),
+        ("Optimal", "Yes", ["bmc:battery_low"]),
+        ("Degraded(Need Attention)", "No", ["bmc:battery_low"]),
+    ],
+)
+def test_the_battery_of_an_adapter_is_well_where_its_page_says_so(state: str, replace: str, codes: list[str]) -> None:
+    text = BATTERY.format(state=state, replace=replace)
+    assert raid_cards.recognise(text.splitlines()) > 0.8
+    parsed = raid_cards.parse(TextDocument("bbu.txt", "n7", text))
+    assert [event.code for event in parsed.facts.events] == codes
+
+
+def test_states_that_were_picked_out_of_a_list_still_count() -> None:
+    text = "Firmware state: Online, Spun Up\nFirmware state: Unconfigured(bad)\nFirmware state: JBOD\n"
+    assert raid_cards.recognise(text.splitlines()) > 0.8
+    assert [e.code for e in raid_cards.parse(TextDocument("x", "n7", text)).facts.events] == ["md:degraded"]

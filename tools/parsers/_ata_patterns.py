@@ -47,6 +47,14 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=6,
     ),
     Pattern(
+        # AC_ERR_ATA_BUS of include/linux/libata.h; the port is meant, whatever of its drives is named.
+        "ata:link_error",
+        ("exception Emask 0x1", "interface fatal error"),
+        r"\b(?P<device>ata\d+)(?:\.\d+)?: (?P<reason>exception Emask 0x1\d .*|.*interface fatal error.*)",
+        on_disk,
+        joins=6,
+    ),
+    Pattern(
         "scsi:timeout",
         ("qc timeout", "Emask 0x4 (timeout)"),
         rf"(?:{_PORT}: )?.*?(?P<reason>qc timeout.*|Emask 0x4 \(timeout\))",

@@ -46,6 +46,11 @@ PATTERNS: tuple[Pattern, ...] = (
             "controller not ready after",
             "reset recovery failed",
             "board not ready, timed out",
+            "return status FAILED",
+            "hard_reset_handler: FAILED",
+            "hard reset: failed",
+            "Failed to init firmware",
+            "Failed from megasas_init_fw",
         ),
         _ADAPTER
         + (
@@ -53,7 +58,9 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|died).*|[Aa]dapter reset.*|diag reset: FAILED|.*non-operational.*|attempting host reset.*|host reset: "
             r"FAILED"
             r"|.*BLINK LED.*|controller killed.*|(?:fusion |IOP |controller )?reset failed.*|.*SCSI hang.*"
-            r"|pending commands remain.*|controller not ready after.*|reset recovery failed.*|board not ready.*)"
+            r"|pending commands remain.*|Init cmd return status FAILED.*|.*hard(?:_reset_handler"
+            r"| reset): (?:FAILED|failed).*|Failed (?:to init firmware"
+            r"|from megasas_init_fw).*|controller not ready after.*|reset recovery failed.*|board not ready.*)"
         ),
         on_node,
         joins=3,
@@ -125,12 +132,14 @@ PATTERNS: tuple[Pattern, ...] = (
             "resetting scsi",
             "LUN reset to complete",
             "resetting Direct-Access",
+            "Command Timeout",
+            "issue target reset",
             "abort request",
         ),
         _ADAPTER
         + (
             r"(?P<reason>attempting task abort.*|resetting (?:logical|physical|Direct|scsi).*"
-            r"|.*LUN reset to complete.*|.*abort request.*)"
+            r"|.*LUN reset to complete.*|.*abort request.*|Command Timeout.*|issue target reset.*)"
         ),
         on_node,
     ),

@@ -119,7 +119,7 @@ _BLOCK = (
         "scsi:sense_medium",
         ("Add. Sense: ", "ASC=", "Additional sense"),
         r"\b(?:sd|scsi) [\d:]+: \[(?P<device>sd\w+)\].*?(?:Add\. Sense: |Additional sense: "
-        r"|(?=ASC=))(?!Failure pred|Logical "
+        r"|(?=ASC=))(?!Failure pred|.*(?:iuCRC|[Pp]arity)|Logical "
         r"unit not)(?P<sense>.*)",
         on_disk,
         joins=3,

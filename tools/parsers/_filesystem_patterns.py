@@ -100,11 +100,12 @@ PATTERNS: tuple[Pattern, ...] = (
             "journal commit I/O error",
             "journal has aborted",
             "JBD2: Detected IO errors",
+            "JBD2: recovery failed",
         ),
         (
             r"(?P<type>JBD2?|EXT\d-fs|journal)?.*?(?P<reason>Error -\d+ detected when updating "
             r"journal.*|[Aa]borting journal on device (?P<device>[\w.-]+)|journal commit I/O error"
-            r"|Detected IO errors while flushing.*|[Jj]ournal has aborted)"
+            r"|Detected IO errors while flushing.*|recovery failed|[Jj]ournal has aborted)"
         ),
         on_node,
     ),
@@ -115,7 +116,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"XFS(?: \((?P<device>[^)]+)\))?: (?P<reason>.*(?:[Cc]orruption|I/O [Ee]rror|log I/O error"
             r"|Please unmount|[Mm]etadata I/O|Internal error|unmount and run xfs_repair|failed to read"
             r"|[Ff]ailing async write|log mount failed|SB validate failed|[Ww]riteback error|[Ii]nvalid superblock"
-            r"|crc error|log recovery.*(?:failed|error)|xfs_log_force: error|may run out of space).*)"
+            r"|crc error|page discard on page|log recovery.*(?:failed|error)|xfs_log_force: error"
+            r"|may run out of space).*)"
         ),
         on_node,
         refine=_refine_ext,

@@ -6,7 +6,7 @@ geom, the old ata driver, swap_pager, vfs_bio, x86/mca; the ZFS lines of devd an
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
+from tools.parsers._patterns import Fields, Pattern, no_event, on_disk, on_node
 
 _CAM = r"\((?P<device>(?:da|ada|nda|cd|pass|ses|probe)\d+):(?P<bus>[a-z][\w-]*?\d+):[\d:a-f]+\): "
 """How CAM names a device: `(da5:mps0:0:5:0): `."""
@@ -22,12 +22,14 @@ def _refine_cam(fields: Fields) -> Fields | None:
 
 def _refine_sense(fields: Fields) -> Fields | None:
     key, what = fields["key"], fields.get("what", "")
+    if "not present" in what:
+        return {**fields, "code": "block:removable_error"}
     if "prediction" in what.lower():
         return _refine_cam({**fields, "code": "smart:failing"})
     code = "scsi:not_ready" if key == "NOT READY" else _SENSE_CODES.get(key, "")
     if key == "ABORTED COMMAND":
         code = "scsi:transport_error"
-    return _refine_cam({**fields, "code": code}) if code and "not present" not in what else None
+    return _refine_cam({**fields, "code": code}) if code else None
 
 
 _SENSE_CODES = {"MEDIUM ERROR": "scsi:sense_medium", "HARDWARE FAILURE": "scsi:sense_medium"}
@@ -118,6 +120,26 @@ _CAM_ROWS = (
         refine=_refine_end,
     ),
 )
+
+_KNOWN_ROWS = (
+    Pattern(
+        "",
+        (
+            "CAM status: ",
+            "SCSI status: ",
+            "CDB: ",
+            "ACB: ",
+            "etrying command",
+            "eriph destroyed",
+            "emoving device entry",
+        ),
+        _CAM + r"(?:CAM status: (?:SCSI|ATA) Status Error|SCSI status: |[A-Z].*\. (?:CDB|ACB): |Retrying command|Periph"
+        r" destroyed|removing device entry)",
+        on_disk,
+        refine=no_event,
+    ),
+)
+"""Lines that belong to a trouble which another line names."""
 
 _ADAPTER_ROWS = (
     Pattern(
@@ -254,4 +276,4 @@ _MORE_ROWS = (
     ),
 )
 
-PATTERNS: tuple[Pattern, ...] = (*_CAM_ROWS, *_ADAPTER_ROWS, *_MORE_ROWS)
+PATTERNS: tuple[Pattern, ...] = (*_CAM_ROWS, *_KNOWN_ROWS, *_ADAPTER_ROWS, *_MORE_ROWS)

@@ -18,7 +18,8 @@ STACK_HEADS = (
 """What prints a processor's registers and a stack, and has told its kind in the line before them."""
 FIRMWARE_NOTICES = (
     "mark_hardware_unsupported", "warn_invalid_dmar", "Your BIOS is broken", "Your hardware is unsupported",
-    "WARNING: at drivers/pci/dmar.c", "smt-sibling CPU is not on the same node", "mtrr: your BIOS has",
+    "UBSAN: ", "WARNING: at drivers/pci/dmar.c", "smt-sibling CPU is not on the"
+    " same node", "mtrr: your BIOS has",
     "your BIOS has broken", "BIOS has corrupted hw-PMU resources",
 )  # fmt: skip
 """Warnings with a stack that only tell of tables of the firmware, or of a vendor's support: nothing breaks."""
@@ -100,6 +101,15 @@ _PROCESSORS = (
         joins=3,
     ),
     Pattern(
+        # Of a stall whose head is missing: RCU alone dumps what runs on a processor (`dump_cpu_task`).
+        "cpu:rcu_stall",
+        ("Task dump for CPU ",),
+        r"^\s*Task dump for CPU (?P<cpu>\d+):",
+        on_node,
+        joins=60,
+        echoes=("cpu:soft_lockup", "cpu:hard_lockup", "cpu:rcu_stall"),
+    ),
+    Pattern(
         "cpu:thermal_shutdown",
         ("ritical temperature reached", "thermal shutdown", "ritical trip point"),
         (
@@ -154,11 +164,15 @@ _PROCESSORS = (
             "Internal error: Oops",
             "Kernel stack is corrupted",
             "Kernel access of bad area",
+            "NX-protected page",
+            "Internal error: ",
+            "SError Interrupt on CPU",
         ),
         (
             r"(?P<reason>BUG: (?:unable to handle|kernel NULL) .*|kernel BUG at .*|Oops: .*|Unable to handle kernel .*"
             r"|general protection fault(?=[,:]).*?(?:\[#\d+\]|0000|canonical).*|BUG: Bad page (?:state|map).*"
-            r"|BUG: stack guard page was hit.*|PANIC: double fault.*|Internal error: Oops.*|"
+            r"|BUG: stack guard page was hit.*|PANIC: double fault.*|Internal error: (?:Oops.*|.*\[#\d+\].*)"
+            r"|kernel tried to execute NX-protected page.*|SError Interrupt on CPU\d+.*|"
             r"Kernel stack is corrupted in.*|"
             r"(?:divide error|invalid opcode|stack segment|double fault): \d+ .*|list_(?:del|add) corruption.*"
             r"|BUG: scheduling while atomic.*|Fixing recursive fault but reboot is needed.*)"
@@ -166,7 +180,6 @@ _PROCESSORS = (
         on_node,
         joins=12,
     ),
-    Pattern("kernel:oops", ("RIP: ",), r"RIP: 00\w+:(?P<function>[A-Za-z_]\w+)\+", on_node, joins=30, attaches=True),
     Pattern(
         # Only what dies prints this line (`__die` of x86 until 4.14); a paste may begin behind its head.
         "kernel:oops",
@@ -178,18 +191,26 @@ _PROCESSORS = (
     Pattern(
         # Oopses, warnings and lock-ups all print it: a stack whose head is missing is trouble of an unknown kind.
         "kernel:stack",
-        ("RIP: 0010:",),
-        r"^\s*RIP: 0010:(?P<function>[A-Za-z_][\w.]*)\+0x",
+        ("RIP: 0010:", "pc : ", "PC is at ", "epc : "),
+        r"^\s*(?:RIP: 0010:|pc : |PC is at |epc : )(?P<function>[A-Za-z_][\w.]*)\+0x",
         on_node,
         joins=60,
         echoes=STACK_HEADS,
+    ),
+    Pattern(
+        "kernel:trace",
+        ("Call Trace:", "Call trace:"),
+        r"^\s*Call [Tt]race:",
+        on_node,
+        joins=400,
+        echoes=(*STACK_HEADS, "kernel:stack"),
     ),
     Pattern(
         "kernel:firmware_notice",
         FIRMWARE_NOTICES,
         rf"(?P<reason>(?:{'|'.join(FIRMWARE_NOTICES)}).*)",
         on_node,
-        joins=30,
+        joins=400,
     ),
     Pattern(
         "kernel:warning",
@@ -202,11 +223,13 @@ _PROCESSORS = (
             "sleeping function called",
             "Bad rss-counter",
             "possible circular locking",
+            "nobody cared",
+            "Unhandled fault: ",
         ),
         (
             r"(?P<reason>WARNING: (?:CPU: \d+ PID: \d+ )?(?:at )?(?!at |CPU|net/sched/sch_generic)(?=\w+/)\S+.*"
             r"|BUG: sleeping function called.*"
-            r"|BUG: Bad rss-counter.*|WARNING: possible circular locking.*)"
+            r"|BUG: Bad rss-counter.*|WARNING: possible circular locking.*|irq \d+: nobody cared.*|Unhandled fault: .*)"
         ),
         on_node,
         joins=30,

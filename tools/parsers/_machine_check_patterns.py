@@ -13,7 +13,9 @@ _UC_BIT = 61
 def _refine_machine_check(fields: Fields) -> Fields | None:
     # Bit 61 (UC) of the bank status tells an uncorrected error (Intel SDM volume 3B, 15.3.2.2; AMD APM volume 2).
     status = int(fields.get("status", "0"), 16)
-    uncorrected = bool(status >> _UC_BIT & 1) or bool(fields.get("exception"))
+    # Old kernels print the same words for what they found by polling: then no machine check was in progress.
+    exception = bool(fields.get("exception")) and int(fields.get("mcg", "1"), 16) != 0
+    uncorrected = bool(status >> _UC_BIT & 1) or exception
     return {**fields, "code": "mce:uncorrected" if uncorrected else "mce:corrected"}
 
 
@@ -69,7 +71,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("Machine Check", "Machine check:"),
         (
-            r"CPU ?(?P<cpu>\d+): Machine [Cc]heck(?P<exception> Exception)?:\s+\w+ Bank "
+            r"CPU ?(?P<cpu>\d+): Machine [Cc]heck(?P<exception> Exception)?:\s+(?P<mcg>[0-9a-fA-F]{1,16}) Bank "
             r"(?P<bank>\d+): (?P<status>[0-9a-fA-F]{8,16})"
         ),
         on_node,
@@ -78,7 +80,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "mce:uncorrected",
         ("Machine Check Exception", "achine check exception"),
-        r"CPU ?(?P<cpu>\d+): (?P<reason>Machine Check Exception)(?::\s*(?P<mcg_status>[0-9a-fA-F]+))?\s*$",
+        r"CPU ?(?P<cpu>\d+): (?P<reason>Machine Check Exception)(?::\s*(?P<mcg_status>[0-9a-fA-F]+)(?: Bank"
+        r" \d+)?)?\s*$",
         on_node,
         joins=10,
     ),
@@ -172,20 +175,44 @@ PATTERNS: tuple[Pattern, ...] = (
         "",
         ("MCi status", "Corrected error", "Uncorrected error", "exceed threshold", "Offlining page", "fflin"),
         (
-            r"mcelog\S*: .*?(?P<reason>(?P<kind>Corrected"
+            r"(?:mcelog|rasdaemon)\S*: .*?(?P<reason>(?P<kind>Corrected"
             r"|Uncorrected) (?:\w+ ){0,4}errors?\b(?:.*: (?P<count>\d+) in \d+h|)"
-            r"|.*exceed threshold.*|Offlining page.*)|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w*(?: pfn"
+            r"|.*exceed threshold.*|Offlining page.*|Result of offlining page.*)"
+            r"|(?:RAS: )?(?P<reason2>[Ss]oft-?[ _]?offlin\w*(?: pfn"
             r"| page)?:? ?(?P<page>0x\w+).*)"
         ),
         on_node,
         refine=lambda f: {**f, "code": "mce:uncorrected" if f.get("kind") == "Uncorrected" else "mce:corrected"},
         joins=6,
     ),
+    Pattern(
+        # What POWER prints (arch/powerpc/kernel/mce.c); the next line says whether it could be mended.
+        "mce:uncorrected",
+        ("achine check in kernel mode", "Machine check interrupt ["),
+        r"Machine check in kernel mode|Severe Machine check interrupt \[(?P<reason>Not recovered)\]",
+        on_node,
+        joins=6,
+    ),
+    Pattern(
+        "mce:corrected",
+        ("Machine check interrupt [", "HANDLING MCE MEMORY ERROR"),
+        r"Machine check interrupt \[Recovered\]|EDAC \w+ MC\d+: (?P<reason>HANDLING MCE MEMORY ERROR)",
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "mce:untold",
+        ("ardware error from APEI",),
+        r"\[Hardware Error\]: +(?P<reason>Hardware error from APEI.*)",
+        on_node,
+        joins=400,
+    ),
     # A record that mcelog decoded: each of its lines stands alone, the state of the bank too.
     Pattern(
         "mce:corrected",
-        ("Corrected error", "corrected ecc error", "orrected filtering"),
-        r"^\s*(?P<reason>Corrected error|bit46 = corrected ecc error|MCA: corrected filtering.*)\s*$",
+        ("Corrected error", "corrected ecc error", "orrected filtering", "MCA: ", "corrected memory statistics"),
+        r"^\s*(?P<reason>Corrected error|bit46 = corrected ecc error|MCA: (?:corrected filtering|MEMORY CONTROLLER"
+        r"|BUS|Generic CACHE|\w+ CACHE|Internal).*|Per page corrected memory statistics:)\s*$",
         on_node,
         joins=6,
     ),

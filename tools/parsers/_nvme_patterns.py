@@ -44,9 +44,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "nvme:timeout",
-        ("Timeout I/O ", "Cancelling I/O "),
-        rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reaction>Timeout"
-        rf"|Cancelling) I/O (?P<tag>\d+) QID (?P<qid>\d+)",
+        ("Timeout I/O ", "Cancelling I/O ", "Device shutdown incomplete", "Identify namespace failed"),
+        rf"nvme (?:(?P<pci>{BDF})|(?P<device>nvme\d+)): (?P<reaction>Device shutdown incomplete"
+        rf"|Identify namespace failed|(?:Timeout|Cancelling) I/O (?P<tag>\d+) QID (?P<qid>\d+))",
         on_disk,
     ),
     Pattern(

@@ -276,10 +276,10 @@ _PCI = (
     ),
     Pattern(
         "pci:iommu_fault",
-        ("fault addr", "Invalidation Time"),
+        ("fault addr", "Invalidation Time", "handling fault status"),
         (
             rf"DMAR: (?:.*?(?:device|Device) \[?(?P<pci>{BDF}|0x\w+:0x\w+\.\d)\]? .*?(?P<reason>fault addr .*)"
-            r"|(?P<reason2>.*Invalidation Time-?out.*))"
+            r"|(?P<reason2>.*Invalidation Time-?out.*|DRHD: handling fault status.*))"
         ),
         on_node,
         joins=50,

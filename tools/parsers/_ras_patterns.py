@@ -39,12 +39,12 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "network:timeout",
-        ("message prefix", "torus ", " tree ", "ink failed", "ink error", "ink training failed"),
+        ("message prefix", "torus ", " tree ", "ink failed", "ink failure", "ink error", "ink training failed"),
         _RAS
         + (
             r"(?P<reason>ciod: (?:failed to read message prefix|Error (?:reading|writing) message "
             r"prefix).*|.*(?:torus|tree) (?:receiver|sender|link).*error.*|Error receiving packet on"
-            r" (?:tree|torus) network.*|.*[Ll]ink (?:failed"
+            r" (?:tree|torus) network.*|.*[Ll]ink (?:failed|failure"
             r"|error).*)"
         ),
         on_node,
@@ -120,6 +120,29 @@ PATTERNS: tuple[Pattern, ...] = (
         "kernel:interrupt",
         ("interrupt",),
         _RAS + r"(?P<reason>.*\binterrupt\b.*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "bmc:power_fault",
+        ("ower deactivated", "ower Good signal", "PGOOD", "ower module", "oltage"),
+        _RAS
+        + r"(?P<reason>.*(?:[Pp]ower (?:Good signal )?deactivated|PGOOD error|[Pp]ower module .*(?:not accessible|fail"
+        r"|alert)|[Vv]oltage.*(?:limit|alert|low|high)).*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "bmc:temperature_critical",
+        ("emperature",),
+        _RAS + r"(?P<reason>.*[Tt]emperature.*(?:[Ll]imit|alert|exceed).*)",
+        on_node,
+        refine=_refine_ras,
+    ),
+    Pattern(
+        "network:link_error",
+        ("port disconnected", "no ethernet link", "connection lost to"),
+        _RAS + r"(?P<reason>.*(?:port disconnected|no ethernet link|connection lost to).*)",
         on_node,
         refine=_refine_ras,
     ),

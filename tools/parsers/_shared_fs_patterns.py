@@ -98,7 +98,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "lustre:error",
         ("LustreError", "Lustre: ", "LNetError", "LNet: ", "LBUG"),
         (
-            r"(?P<type>Lustre(?:Error)?|LNet(?:Error)?): (?=.*(?:rc = -|was lost|failed|timed out"
+            r"(?P<type>Lustre(?:Error)?|LNet(?:Error)?): (?=.*(?:rc = -|was lost|failed|[Tt]imed out"
             r"|[Tt]imeout|LBUG|ASSERTION|not available|slow reply|no route|evict|down|expired|too slowly"
             r"|was inactive for"
             r"|Can't (?:find|connect)|[Uu]nable to|[Nn]o such|Refusing|refused|cannot|network error|heavy IO load"
@@ -113,7 +113,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "shared_fs:error",
         ("mmfs", "MMFS_", "GPFS"),
         (
-            r"(?:mmfs\w*|GPFS)\b.*?(?P<reason>\[[EX]\].*|Error=MMFS_\w+.*|[Ll]ost membership.*|"
+            r"(?:mmfs\w*|GPFS)\b.*?(?P<reason>\[[EX]\].*|Error=MMFS_\w+.*|Disk failure\..*|[Ll]ost membership.*|"
             r"(?:unmounted|panic|expelled|[Dd]isk lease|quorum).*)"
         ),
         on_storage,

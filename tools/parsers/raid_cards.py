@@ -92,7 +92,10 @@ def recognise(sample: Sequence[str]) -> float:
     states = sum(bool(_STATE.match(text)) for text in kept)
     heads = sum(bool(_HEAD.match(text)) for text in kept)
     is_list = (names and states) or (counts and (names or states or counts > 1)) or (heads and states)
-    if any(text.startswith(("CLI Version = ", "BBU status for Adapter", "BBU Capacity Info")) for text in kept):
+    if any(
+        text.startswith(("CLI Version = ", "BBU status for Adapter", "BBU Capacity Info", "Firmware state: "))
+        for text in kept
+    ):
         return 0.9
     return 0.93 if is_list and (heads or counts or any("Firmware state" in text for text in kept)) else 0.0
 

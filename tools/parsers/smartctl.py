@@ -27,7 +27,8 @@ _HEALTH = re.compile(
     r"SMART overall-health self-assessment test result:\s*(?P<ata>\S+)|SMART Health Status:\s*(?P<sas>.+?)\s*$"
 )
 _ATTRIBUTE = re.compile(
-    r"^\s*(?P<id>\d{1,3})\s+(?P<name>[A-Za-z_][\w-]*)\s+(?:0x[0-9a-f]{4}|[A-Z-]{6,})\s+(?P<value>\d{3})\s+(?P<worst>\d{3})\s+"
+    r"^\s*(?P<id>\d{1,3})\s+(?P<name>[A-Za-z_][\w-]*)\s+(?:0x[0-9a-f]{4}"
+    r"|[A-Z-]{6,})\s+(?P<value>\d{3})\s+(?P<worst>\d{3})\s+"
     r"(?P<thresh>\d{3}|---)\s+(?:(?:Pre-fail|Old_age)\s+(?:Always|Offline)\s+)?(?P<failed>\S+)\s+(?P<raw>\d+)"
 )
 _PAIR = re.compile(r"^\s*(?P<key>[A-Za-z][\w ()/-]*?)\s*:\s*(?P<value>\S.*?)\s*$")
@@ -44,7 +45,8 @@ _TEST_CODES = {3: "fatal", 4: "unknown failure", 5: "electrical", 6: "servo", 7:
 """Upper half of the self-test status byte (ATA/ATAPI-8 ACS, SMART READ DATA); the others are no failure."""
 _UNC = re.compile(r"Error: UNC\b")
 _TARGET = re.compile(
-    r"(?:smartctl|nvme\s+smart-log)\b(?P<options>.*?)(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/|twa|csmi)[\w/]+)"
+    r"(?:smartctl|nvme\s+smart-log)\b(?P<options>.*?)(?:/dev/)?(?P<device>(?:sd|hd|nvme|sg|da|ada|bus/|mapper/|twa"
+    r"|csmi)[\w/]+)"
 )
 _BEHIND = re.compile(r"-d\s*(?P<type>[\w+]+,\d+(?:[,/]\d+)*)")
 _TROUBLE = re.compile(
@@ -80,7 +82,7 @@ def recognise(sample: Sequence[str]) -> float:
     keys = ('"media_errors"', '"avail_spare"', '"percent_used"', '"spare_thresh"', '"data_units_read"')
     if is_json and sum(name in text for name in keys) >= 2:
         return 0.97
-    if any(_HEALTH.search(line) for line in sample):
+    if any(_HEALTH.search(line) or _SELF_TEST.match(line) for line in sample):
         return 0.9
     rows = sum(bool(_ATTRIBUTE.match(line)) for line in sample)
     fields = sum(_field_of(line) is not None for line in sample)

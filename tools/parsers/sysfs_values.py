@@ -16,8 +16,9 @@ from tools.types import Document, Domain, Entity, EntityKind, Line, Parsed
 FORM = "sysfs_values"
 DOMAIN: Domain = "host"
 
-_PATH = r"/(?:sys|proc)/[\w./:@+-]+"
-_SAME_LINE = Lazy(rf"^(?P<path>{_PATH}?)(?: ?[:=]\s?)(?P<value>\S.*)$")
+_PATH = r"/(?:sys|proc)/(?:[\w.:@+-]+/)*[\w.@+-]+"
+"""Addresses of devices hold colons, names of files do not."""
+_SAME_LINE = Lazy(rf"^(?P<path>{_PATH})(?: ?[:=]\s?)(?P<value>\S.*)$")
 _ALONE = Lazy(rf"^(?:==> )?(?P<path>{_PATH})(?: <==|:)?\s*$")
 _EDAC_UTIL = Lazy(r"^(?P<where>(?:mc\d+|edac-util)\S*): (?:\S+: )*(?P<count>\d+) (?P<kind>Unc|C)orrected Errors")
 _EDAC_WELL = Lazy(r"^edac-util: No errors to report")
