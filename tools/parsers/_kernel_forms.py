@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -65,9 +65,6 @@ ANY_HEAD = re.compile(
     ).encode()
 )
 """Start of a line whose form is known, for counting; :func:`split_head` reads it."""
-KNOWN_RUN = re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
-"""As many whole lines of known form (or empty) as follow each other."""
-
 _PLAIN_SYSLOG = re.compile(rf"^{MONTH} [ 0-3]\d {CLOCK} ")
 _MONTH_LETTERS = frozenset("JFMASOND")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]")
@@ -149,7 +146,7 @@ def _split_plain(text: str) -> Head:
         facility, text = ("kern" if int(priority[1]) >> 3 == 0 else "user"), text[priority.end() :]
     elif first in _FACILITY_LETTERS and (columns := _COLUMNS.match(text)) is not None:
         facility, text = columns["facility"], text[columns.end() :]
-    for form, regex, read in _FORMS_OF.get(text[:1], ()) if text[:1].isascii() else _FORMS:
+    for form, regex, read in _forms_of(text[:1] if text[:1].isascii() else _NOT_ASCII):
         match = regex.match(text)
         if match is not None:
             return _settle_writer(read(match, text[match.end() :]), form, facility)
@@ -331,22 +328,22 @@ _HUMAN = rf"^\[(?:(?P<month>{MONTH})(?P<day>{_DAY}) (?P<clock>\d\d:\d\d)|[ +<][^
 _RFC5424 = rf"^<(?P<priority>\d{{1,3}})>1 (?:{_ISO}|-) (?P<host>\S+) (?P<app>\S+) \S+ \S+ (?:-|\[.*?[^\\]\](?= |$)) ?"
 _RAS = r"^(?:-|[A-Z][A-Z0-9_]+) (?P<seconds>\d{9,10}) \d{4}\.\d\d\.\d\d (?P<node>\S+) "
 _EVENT_TABLE = r"^\d{1,9} (?P<node>[\w.-]+) (?P<component>[\w.]+) (?P<state>[\w.-]+) (?P<seconds>\d{9,10}) [01] "
-_FORMS: tuple[tuple[str, re.Pattern[str], _Reader], ...] = (
-    ("dmesg", re.compile(_DMESG), _read_seconds),
-    ("dmesg -T", re.compile(_CTIME), _read_ctime),
-    ("dmesg -H", re.compile(_HUMAN), _read_human),
-    ("kmsg", re.compile(r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d{1,18}),[^;]*;"), _read_kmsg),
-    ("rfc5424", re.compile(_RFC5424), _read_rfc5424),
-    ("iso", re.compile(rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*"), _read_iso),
-    ("rfc3164", re.compile(rf"^(?:{_WEEKDAY} )?{_LOCAL} "), _read_rfc3164),
+_FORMS: tuple[tuple[str, str, _Reader], ...] = (
+    ("dmesg", _DMESG, _read_seconds),
+    ("dmesg -T", _CTIME, _read_ctime),
+    ("dmesg -H", _HUMAN, _read_human),
+    ("kmsg", r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d{1,18}),[^;]*;", _read_kmsg),
+    ("rfc5424", _RFC5424, _read_rfc5424),
+    ("iso", rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*", _read_iso),
+    ("rfc3164", rf"^(?:{_WEEKDAY} )?{_LOCAL} ", _read_rfc3164),
     (
         "talos",
-        re.compile(rf"^(?:(?P<node>[\w.-]+): )?(?P<facility>kern|user|daemon|syslog): +[a-z]+: \[{_ISO}\]: "),
+        rf"^(?:(?P<node>[\w.-]+): )?(?P<facility>kern|user|daemon|syslog): +[a-z]+: \[{_ISO}\]: ",
         _read_talos,
     ),
-    ("unix", re.compile(r"^(?P<seconds>\d{10}\.\d{3,9}) "), _read_unix),
-    ("ras", re.compile(_RAS), _read_ras),
-    ("event table", re.compile(_EVENT_TABLE), _read_event_table),
+    ("unix", r"^(?P<seconds>\d{10}\.\d{3,9}) ", _read_unix),
+    ("ras", _RAS, _read_ras),
+    ("event table", _EVENT_TABLE, _read_event_table),
 )
 
 _DIGITS, _CAPITALS = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -364,10 +361,14 @@ _FIRST_LETTERS: dict[str, str] = {
     "event table": _DIGITS,
 }
 """What a line of a form can begin with, in ASCII; for any other letter all forms are tried."""
-_FORMS_OF = {
-    letter: tuple(row for row in _FORMS if letter in _FIRST_LETTERS[row[0]])
-    for letter in {letter for letters in _FIRST_LETTERS.values() for letter in letters}
-}
+_NOT_ASCII = "\x80"
+
+
+@cache
+def _forms_of(letter: str) -> tuple[tuple[str, re.Pattern[str], _Reader], ...]:
+    # Most logs begin with one or two letters: the expressions of the other forms are never compiled.
+    rows = (row for row in _FORMS if letter == _NOT_ASCII or letter in _FIRST_LETTERS[row[0]])
+    return tuple((form, re.compile(source), read) for form, source, read in rows)
 
 
 def _split_json(text: str) -> Head:

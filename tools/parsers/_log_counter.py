@@ -6,12 +6,13 @@ What is of known form is skipped in bulk; only the other lines are looked at one
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
 from tools.parsers import _host_patterns
 from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD, read_app_head
-from tools.parsers._kernel_forms import ANY_HEAD, KNOWN_RUN, split_head
+from tools.parsers._kernel_forms import ANY_HEAD, split_head
 from tools.parsers._line_shapes import Offsets, find_shapes
 from tools.parsers._lines import MAX_SAMPLES, is_noise
 from tools.parsers._log_alarm import is_alarm
@@ -68,9 +69,9 @@ class LineCounter:
 
     def _count_runs(self, block: bytes, understood: set[int]) -> None:
         """Count a block most of whose heads are rare ones."""
-        position, size = 0, len(block)
+        position, size, regex = 0, len(block), _known_run()
         while position < size:
-            run = KNOWN_RUN.match(block, position)
+            run = regex.match(block, position)
             if run is not None and run.end() > position:
                 self._note_run(block[position : run.end()])
                 position = run.end()
@@ -116,6 +117,12 @@ class LineCounter:
         self.unread += 1
         if len(self.samples) < MAX_SAMPLES:
             self.samples.append(neutralise(text.strip())[:200])
+
+
+@cache
+def _known_run() -> re.Pattern[bytes]:
+    """As many whole lines of known form (or empty) as follow each other; few logs need it."""
+    return re.compile(b"(?:(?:\r?\n)|" + ANY_HEAD.pattern + b"[^\n]*+\n)*+")
 
 
 def is_understood(text: str) -> bool:
