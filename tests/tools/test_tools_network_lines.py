@@ -106,3 +106,9 @@ HARMLESS = (
 @pytest.mark.parametrize("line", HARMLESS)
 def test_what_is_printed_all_day_is_no_event(line: str) -> None:
     assert events(f"[ 4101.220114] {line}\n") == []
+
+
+def test_the_function_that_complains_is_no_name_of_a_port() -> None:
+    line = "mlx5_core 0000:5e:00.2: mlx5_function_setup:923:(pid 88): Failed initializing command interface, aborting\n"
+    events = kernel_log.parse(TextDocument("kern.log", "n7", line)).facts.events
+    assert [event.entity.name for event in events] == ["0000:5e:00.2"]

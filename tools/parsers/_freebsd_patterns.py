@@ -207,7 +207,7 @@ _ADAPTER_ROWS = (
 _MORE_ROWS = (
     Pattern(
         "",
-        ("error = ", "error=", "FAILURE - ", "TIMEOUT - ", "WARNING - "),
+        ("FAILURE - ", "TIMEOUT - ", "UDMA ICRC error"),
         (
             r"\b(?P<device>ad\d+): (?:(?P<timeout>TIMEOUT) - (?P<reason>\w+ retrying.*)"
             r"|WARNING - (?P<link>.*ICRC error.*)"

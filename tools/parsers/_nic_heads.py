@@ -33,7 +33,9 @@ AT = rf"(?<![\w-])(?P<driver>[\w-]{{1,32}}) (?P<pci>{BDF})"
 """Any driver with the bus address of its device."""
 MLX5 = rf"mlx5_core (?P<pci>{BDF})(?: (?P<device>\w+))?: "
 HEAD = (
-    rf"(?:(?<![\w-])(?P<driver>{DRIVERS})(?: (?P<pci>{BDF})(?::? (?P<device>[A-Za-z][\w.@-]{{0,30}})(?=[:(]| \())?"
+    rf"(?:(?<![\w-])(?P<driver>{DRIVERS})(?: (?P<pci>{BDF})"
+    # The mlx5 drivers print which function complains: `mlx5_function_setup:923:(pid 265): `.
+    r"(?::? (?!\w{1,60}:\d{1,6}:\(pid )(?P<device>[A-Za-z][\w.@-]{0,30})(?=[:(]| \())?"
     r"|:? ?\[\w{1,60}:\d{1,6}\((?P<device6>[\w.:-]{0,30})\)\]"
     r"|(?:: | [\w.:-]{1,40}:? )(?P<device2>[A-Za-z][\w.@-]{0,30})(?=:)"
     r"|: (?P<device3>(?:eth|en|ib|em|p\d+p)[\w.@-]{1,15})"
