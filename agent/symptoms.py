@@ -45,7 +45,10 @@ def read_suspicions(facts: Facts, findings: Sequence[Finding]) -> list[Suspicion
 def drop_words(suspicions: Sequence[Suspicion]) -> list[Suspicion]:
     """Leave out what only the words of unknown lines speak of, where something is known to be wrong."""
     known = [s for s in suspicions if not is_worded(s)]
-    return known if any(s.fault not in NOT_A_FAULT for s in known) else list(suspicions)
+    if any(s.fault not in (*NOT_A_FAULT, "unknown") for s in known):
+        return known
+    # Words say more than that something is unexplained.
+    return list(suspicions) if len(known) == len(suspicions) else [s for s in suspicions if s.fault != "unknown"]
 
 
 def _add(

@@ -23,7 +23,10 @@ _GLOG = re.compile(
 )
 _GLOG_BARE = re.compile(r"^\[?[IWEF](?:\d{4})? +(?P<file>[\w./-]+:\d+)\] ?")
 _BARE_TAG = re.compile(r"^(?P<tag>[A-Za-z][\w.@-]{1,40})\[\d+\]: (?=\S)")
-_NCCL = re.compile(r"^(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) \[(?P<gpu_index>\d+)\] ?(?=.*NCCL)")
+_NCCL = re.compile(
+    r"^(?:\[\d{1,6}\] )?(?:(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) )?\[(?P<gpu_index>\d+)\] ?(?=.*NCCL)"
+)
+"""Behind the rank that a launcher puts first; without the host where a person cut it off."""
 _STAMP = re.compile(
     r"^\[(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]?\d) (?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d)\] ?(?=\[[A-Z]+\] \[tid )"
 )
@@ -198,11 +201,8 @@ def _read_nccl(head: Head) -> _Step | None:
     match = _NCCL.match(head.text) if "NCCL" in head.text else None
     if match is None:
         return None
-    return (
-        _cut(head, match)._replace(node=match["host"]),
-        {"pid": match["pid"], "gpu_index": match["gpu_index"]},
-        "nccl",
-    )
+    fields = {name: match[name] for name in ("pid", "gpu_index") if match[name]}
+    return _cut(head, match)._replace(node=match["host"] or head.node), fields, "nccl"
 
 
 def _read_stamp(head: Head) -> _Step | None:

@@ -77,6 +77,12 @@ _NCCL = (
         joins=6,
     ),
     Pattern(
+        "nccl:connect_retry",
+        ("timed out, retrying", "refused, retrying"),
+        r"NCCL INFO Call to (?P<call>connect) returned (?P<reason>Connection (?:timed out|refused)), retrying",
+        on_job,
+    ),
+    Pattern(
         "nccl:remote_error",
         ("losed by remote peer",),
         r"[Cc]onnection closed by remote peer(?: (?P<peer>\S+))?",

@@ -223,11 +223,13 @@ PATTERNS: tuple[Pattern, ...] = (
             "Power Source change event",
             "falling back to PCIe virtual",
             "gsp_log_",
+            "Chipset Setup Function Error",
         ),
         (
             r"(?:NVRM: .*|nvidia \S+: )(?P<reason>PRH failed.*|pfmreqhndlr\w+: .*|PlatformRequestHandler.*"
             r"|Failed to handle Power Source change event.*|Failed to enable MSI; falling back.*"
             r"|.*\bgsp_log_\S+ failed, error.*|Failed to load gsp_log_.*)"
+            r"|NVRM.*?(?P<reason2>Chipset Setup Function Error)"
         ),
         on_node,
         joins=20,

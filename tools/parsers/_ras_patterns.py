@@ -31,6 +31,12 @@ _RAS = r"\b(?:RAS|NULL) (?P<component>\w+) (?P<severity>\w+) "
 PATTERNS: tuple[Pattern, ...] = (
     *_bmc_texts.PATTERNS,
     Pattern(
+        "job:core_files",
+        ("core files for program",),
+        r"\bciod: generated (?P<count>\d{1,9}) core files for program (?P<program>\S{1,200})",
+        on_job,
+    ),
+    Pattern(
         "network:timeout",
         ("socket to", "has been severed"),
         _RAS + (rf"(?P<reason>.*(?:socket to (?P<peer>[\d.]+:\d+)).*(?:{_NET_REASONS}|Link has been " rf"severed).*)"),
