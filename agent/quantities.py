@@ -126,7 +126,8 @@ def _is_same(claimed: Quantity, seen: Quantity, unit_must_be_seen: bool) -> bool
     if converted.is_integer() and claimed.decimals == 0:
         return converted == claimed.value
     tolerance = 0.5 * 10.0**-claimed.decimals
-    return abs(converted - claimed.value) <= tolerance * (1 + 1e-9)
+    # A number that lies just between two of the claim's digits is rounded to either; binary fractions blur it.
+    return abs(converted - claimed.value) <= tolerance + abs(converted) * 1e-12
 
 
 def _build(number: str, unit: str, text: str, start: int, end: int) -> Quantity:
