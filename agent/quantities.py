@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _is_same(claimed: Quantity, seen: Quantity, unit_must_be_seen: bool) -> bool
         return converted == claimed.value
     tolerance = 0.5 * 10.0**-claimed.decimals
     # A number that lies just between two of the claim's digits is rounded to either; binary fractions blur it.
-    return abs(converted - claimed.value) <= tolerance + abs(converted) * 1e-12
+    return abs(converted - claimed.value) <= tolerance + 4 * math.ulp(converted)
 
 
 def _build(number: str, unit: str, text: str, start: int, end: int) -> Quantity:

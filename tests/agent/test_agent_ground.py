@@ -275,6 +275,7 @@ def test_whole_numbers_pass_only_where_they_are_equal(seen: int, claimed: int, u
 
 @given(seen=st.floats(0.001, 10**6), digits=st.integers(1, 4))
 @example(seen=1.16015625, digits=4)
+@example(seen=150004.0, digits=4)
 def test_decimals_pass_where_the_digits_shown_are_those_of_the_evidence(seen: float, digits: int) -> None:
     book = EvidenceBook()
     book.add(Quote("x.log", 1, "await"), values={"disk_read_await_seconds": seen})
