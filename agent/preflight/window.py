@@ -98,14 +98,15 @@ def _try_size(endpoint: Endpoint, search: _Search, size: int) -> bool:
     if search.good == 0 and not search.bad:
         search.counted = answer.tokens_in is not None and answer.tokens_in >= words * TRUNCATED_SHARE
         search.echoes = code in answer.text
-        if search.counted and answer.tokens_in:
-            search.tokens_per_word = max(answer.tokens_in / words, 1.0)
     if search.counted:
-        arrived = (answer.tokens_in or 0) >= words * search.tokens_per_word * TRUNCATED_SHARE
+        told = answer.tokens_in or 0
+        arrived = told >= words * search.tokens_per_word * TRUNCATED_SHARE
     else:
-        arrived = search.echoes and code in answer.text
+        told, arrived = words, search.echoes and code in answer.text
     if arrived:
-        search.good = max(search.good, answer.tokens_in if search.counted and answer.tokens_in else words)
+        # The template's own tokens weigh less in a longer prompt: each one tells how to cut the next.
+        search.tokens_per_word = max(told / words, 1.0)
+        search.good = max(search.good, told)
         search.proof = replace_proof(search.proof, how="usage" if search.counted else "echo")
         return True
     if not search.counted and not search.echoes:
