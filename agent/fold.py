@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.faults import WEIGHT_RANK, FoldRule, load_faults, load_fold_rules
@@ -34,8 +35,11 @@ def fold_suspicions(suspicions: Sequence[Suspicion], facts: Facts) -> list[tuple
         Each suspicion that nothing explains, with everything that it explains, directly or through another.
     """
     parents: dict[int, Explanation] = {}
+    by_fault: dict[str, list[int]] = defaultdict(list)
+    for position, suspicion in enumerate(suspicions):
+        by_fault[suspicion.fault].append(position)
     for position in range(len(suspicions)):
-        explanation = _find_cause(position, suspicions, facts)
+        explanation = _find_cause(position, suspicions, by_fault, facts)
         if explanation is not None and not _closes_ring(position, explanation.cause, parents):
             parents[position] = explanation
     folded: dict[int, list[Folded]] = {position: [] for position in range(len(suspicions)) if position not in parents}
@@ -54,12 +58,16 @@ def _closes_ring(position: int, cause: int, parents: dict[int, Explanation]) -> 
     return _root(cause, parents) == position
 
 
-def _find_cause(position: int, suspicions: Sequence[Suspicion], facts: Facts) -> Explanation | None:
+def _find_cause(
+    position: int, suspicions: Sequence[Suspicion], by_fault: Mapping[str, Sequence[int]], facts: Facts
+) -> Explanation | None:
     effect = suspicions[position]
     best: tuple[tuple[int, int, int], Explanation] | None = None
-    for candidate, cause in enumerate(suspicions):
-        rule = _find_rule(cause.fault, effect.fault)
-        if candidate == position or rule is None or not _may_explain(cause, effect, rule):
+    rules = {fault: rule for fault in by_fault if (rule := _find_rule(fault, effect.fault)) is not None}
+    for candidate in (number for fault in rules for number in by_fault[fault] if number != position):
+        cause = suspicions[candidate]
+        rule = rules[cause.fault]
+        if not _may_explain(cause, effect, rule):
             continue
         explanation = explain(candidate, cause, effect, rule, facts)
         if explanation is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agent.episodes import BURST_GAP_SECONDS, MANY_DEVICES
@@ -25,17 +26,35 @@ def gather_siblings(cases: Sequence[Case]) -> tuple[Case, ...]:
     Only what has the same fault, the same certainty and the same notes is gathered, so that nothing which asks for
     another action disappears. Two devices may be chance; three share something.
     """
-    left = list(cases)
+    filed: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for number, case in enumerate(cases):
+        for key in _list_keys(case):
+            filed[key].append(number)
+    taken: set[int] = set()
     gathered: list[Case] = []
-    while left:
-        first, alike = left[0], [case for case in left[1:] if _is_sibling(left[0], case)]
-        if 1 + len(alike) >= ENOUGH.get(first.primary.fault, MANY_DEVICES):
-            gathered.append(_merge(first, alike))
-            left = [case for case in left[1:] if not any(case is one for one in alike)]
-        else:
-            gathered.append(first)
-            left = left[1:]
+    for number, first in enumerate(cases):
+        if number in taken:
+            continue
+        near = sorted({other for key in _list_keys(first, reach=1) for other in filed.get(key, ())} - taken)
+        alike = [other for other in near if other > number and _is_sibling(first, cases[other])]
+        enough = 1 + len(alike) >= ENOUGH.get(first.primary.fault, MANY_DEVICES)
+        taken |= {number, *alike} if enough else {number}
+        gathered.append(_merge(first, [cases[other] for other in alike]) if enough else first)
     return tuple(gathered)
+
+
+def _list_keys(case: Case, *, reach: int = 0) -> Iterator[tuple[object, ...]]:
+    """Keys that siblings share: fault and kind with the stretch of time, the source or the program; none for others."""
+    primary, sign = case.primary, _first_sign(case)
+    if primary.entity.kind not in DEVICES:
+        return
+    whose = (primary.fault, primary.entity.kind)
+    if sign.moment.seconds is None:
+        yield (*whose, sign.quote.source)
+    else:
+        stretch = int(sign.moment.seconds // BURST_GAP_SECONDS)
+        yield from ((*whose, stretch + step) for step in range(-reach, reach + 1))
+    yield from ((*whose, f"pid {pid}") for pid in _programs(case))
 
 
 def _is_sibling(first: Case, case: Case) -> bool:

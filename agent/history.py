@@ -15,7 +15,7 @@ from agent.faults import Escalation, load_escalations, load_faults
 from agent.policy import decide
 from agent.types import CONFIDENCE_RANK, SEVERITY_RANK, Action, Case, Confidence, SeverityWord
 from tools.clock import format_time
-from tools.entities import same_entity, same_node
+from tools.entities import Token, list_file_tokens, list_search_tokens, same_entity, same_node
 from tools.types import Clock, Entity
 
 Kind = Literal["fault", "boot", "reset", "return", "clear"]
@@ -97,6 +97,21 @@ class Past:
 
     records: tuple[Record, ...] = ()
     present: frozenset[str] = field(default=frozenset())
+    ends: tuple[Record, ...] = field(init=False, default=(), compare=False, repr=False)
+    _filed: dict[tuple[str, Token], list[int]] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Set apart what ends a fault: few records, asked for by every case."""
+        object.__setattr__(self, "ends", tuple(record for record in self.records if record.kind != "fault"))
+
+    def find_faults(self, fault: str, entity: Entity) -> list[Record]:
+        """Records of one fault on one entity, in time order; filed at the first question, as cases ask one by one."""
+        if not self._filed:
+            for number, record in enumerate(self.records):
+                for token in list_file_tokens(record.entity) if record.kind == "fault" else ():
+                    self._filed.setdefault((record.fault, token), []).append(number)
+        near = {n for token in list_search_tokens(entity) for n in self._filed.get((fault, token), ())}
+        return [self.records[number] for number in sorted(near) if is_same(self.records[number].entity, entity)]
 
     def extend(self, records: Iterable[Record]) -> Past:
         """Add what the present evidence tells; what was known before keeps the time at which it was first seen."""
@@ -215,7 +230,7 @@ def find_escalation(case: Case, past: Past) -> tuple[Escalation, tuple[Record, .
     told = _told_so_far(case, past)
     if not told:
         return None
-    ends = [record for record in past.records if record.kind != "fault" and concerns(record, case.primary.entity)]
+    ends = [record for record in past.ends if concerns(record, case.primary.entity)]
     for row in load_escalations().get(case.primary.fault, ()):
         recent = [record for record in told if record.at_seconds >= told[-1].at_seconds - row.within_days * DAY_SECONDS]
         episodes = split_episodes(recent, ends, row)
@@ -228,14 +243,11 @@ def _told_so_far(case: Case, past: Past) -> list[Record]:
     """All that was told of the case's fault on its entity, up to the last that the present evidence tells."""
     own = [
         record
-        for record in past.records
-        if record.kind == "fault"
-        and record.fault == case.primary.fault
-        and is_same(record.entity, case.primary.entity)
-        and (record.counts or record.key in past.present)
+        for record in past.find_faults(case.primary.fault, case.primary.entity)
+        if record.counts or record.key in past.present
     ]
     last = max((record.order for record in own if record.key in past.present), default=None)
-    replaced = [r for r in past.records if r.did == "replace" and concerns(r, case.primary.entity)]
+    replaced = [r for r in past.ends if r.did == "replace" and concerns(r, case.primary.entity)]
     return [
         record
         for record in own
@@ -289,7 +301,7 @@ def find_open(past: Past) -> tuple[OpenState, ...]:
     (:data:`CURES`), or the log says that it is over (:data:`RETURNS`), or a person clears it; an end is only one for
     what was surely before it.
     """
-    ends = [record for record in past.records if record.kind != "fault"]
+    ends = past.ends
     states: list[OpenState] = []
     for record in past.records:
         if is_sticky(record) and not any(_ends(end, record) for end in ends):
@@ -331,6 +343,6 @@ def _ends(end: Record, fault: Record) -> bool:
 def find_clear(case: Case, past: Past) -> Record | None:
     """The clear by a person that stands after all that the present evidence tells of a case; None without one."""
     told = _told_so_far(case, past)
-    clears = [r for r in past.records if r.kind == "clear" and concerns(r, case.primary.entity)]
+    clears = [r for r in past.ends if r.kind == "clear" and concerns(r, case.primary.entity)]
     after = [clear for clear in clears if told and is_before(told[-1], clear)]
     return after[-1] if after else None

@@ -7,7 +7,7 @@ says so, and the index is what people read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -59,6 +59,34 @@ def same_entity(one: Entity, other: Entity) -> bool:
     return one.name == other.name
 
 
+Token = tuple[str, str, str]
+ANY_HOST = "*"
+
+
+def list_file_tokens(entity: Entity) -> Iterator[Token]:
+    """Keys under which an entity is filed, so that :func:`list_search_tokens` of what is the same finds it."""
+    for word in _list_words(entity):
+        yield (entity.kind, _host_label(entity), word)
+        yield (entity.kind, ANY_HOST, word)
+
+
+def list_search_tokens(entity: Entity) -> Iterator[Token]:
+    """Keys of everything that :func:`same_entity` may call the same thing: an unknown host could be any."""
+    label = _host_label(entity)
+    for word in _list_words(entity):
+        yield from ((entity.kind, host, word) for host in ((label, "") if label else (ANY_HOST,)))
+
+
+def _list_words(entity: Entity) -> Iterator[str]:
+    ids = entity.id_map
+    yield from (f"{key} {ids[key]}" for key in ("uuid", "serial", "pci") if key in ids)
+    yield f"name {entity.name}"
+
+
+def _host_label(entity: Entity) -> str:
+    return entity.node.lower().partition(".")[0]
+
+
 def same_node(one: str, other: str) -> bool:
     """Say whether two host names may be one host: an unknown host could be any; a short name matches its FQDN."""
     if not one or not other:
@@ -76,26 +104,22 @@ def resolve_entities(entities: Iterable[Entity]) -> dict[Entity, Entity]:
     Returns:
         From each entity seen to its representative: most stable ids, an index before an address, all ids merged.
     """
-    groups: dict[tuple[str, str], list[list[Entity]]] = {}
+    every: list[list[Entity]] = []
+    filed: dict[Token, set[int]] = {}
     for entity in sorted(dict.fromkeys(entities), key=_knowledge, reverse=True):
-        group = _find_group(entity, groups)
+        numbers = sorted({number for token in list_search_tokens(entity) for number in filed.get(token, ())})
+        group = _find_group(entity, [every[number] for number in numbers])
         if group is None:
-            groups.setdefault(_bucket(entity), []).append([entity])
-        else:
-            group.append(entity)
-    every = [group for bucket in groups.values() for group in bucket]
+            every.append(group := [])
+        group.append(entity)
+        number = next(n for n in (*numbers, len(every) - 1) if every[n] is group)
+        for token in list_file_tokens(entity):
+            filed.setdefault(token, set()).add(number)
     return {member: best for group in every for best in [_merge(group)] for member in group}
 
 
-def _bucket(entity: Entity) -> tuple[str, str]:
-    return (entity.kind, entity.node.lower().split(".")[0])
-
-
-def _find_group(entity: Entity, groups: Mapping[tuple[str, str], list[list[Entity]]]) -> list[Entity] | None:
+def _find_group(entity: Entity, near: Sequence[list[Entity]]) -> list[Entity] | None:
     """Find the one group that an entity belongs to; a shared stable id speaks before a shared index."""
-    kind, host = _bucket(entity)
-    keys = [(kind, host), (kind, "")] if host else [key for key in groups if key[0] == kind]
-    near = [group for key in keys for group in groups.get(key, [])]
     fitting = [group for group in near if _fits(entity, group)]
     by_id = [group for group in fitting if any(_shared_ids(entity, member) for member in group)]
     chosen = by_id or fitting

@@ -9,10 +9,11 @@ from evals.bench import FAULT_LINE, PARTS, main, measure_child, measure_code, wr
 
 def test_the_log_has_one_fault_far_back(tmp_path):
     path = tmp_path / "kern.log"
-    count = write_log(path, 200_000)
+    count, interest = write_log(path, 200_000)
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [number for number, line in enumerate(lines) if line.endswith(FAULT_LINE)]
     assert len(lines) == count
+    assert 0 < interest < 0.05 * count
     assert len(places) == 1
     assert 0.65 < places[0] / count < 0.75
     assert 200_000 <= path.stat().st_size < 201_000
@@ -34,6 +35,6 @@ def test_code_is_counted(tmp_path):
 
 
 def test_parts_by_name(capsys):
-    assert set(PARTS) == {"help", "log", "library", "eval", "code"}
+    assert set(PARTS) == {"help", "small", "log", "dialects", "library", "eval", "code"}
     assert main(["code"]) == 0
     assert capsys.readouterr().out.startswith("## 20")

@@ -33,7 +33,7 @@ from tools.host_xids import XidListener
 from tools.inject import KERNEL_RING, choose_place, find_injection, write_ring
 
 DAYTWO = (str(Path(sys.executable).with_name("daytwo")),)
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
