@@ -5,7 +5,7 @@ Known: Linux 2.6.32 (RHEL 6) to 6.14; chrony 2 to 4, ntpd 4.2, systemd-timesyncd
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Fields, Pattern, on_node
+from tools.parsers._patterns import Fields, Pattern, no_event, on_node
 
 _STEP_SECONDS = 1.0
 """A step below this is how a clock is kept, not a clock that is wrong (our judgement; munge allows 300 s)."""
@@ -168,7 +168,7 @@ _CLOCKS = (
             r"|hogged CPU for >\d+us|sched: (?:DL|RT) (?:replenish|throttling)"
         ),
         on_node,
-        refine=lambda _: None,
+        refine=no_event,
     ),
 )
 
