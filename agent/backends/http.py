@@ -36,7 +36,7 @@ class HttpEndpoint:
     def __init__(self, url: str, name: str, key: str | None, timeout_seconds: float) -> None:
         self.url = url
         self.name = name
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(headers=headers, timeout=timeout_seconds)
 
@@ -44,7 +44,7 @@ class HttpEndpoint:
         """Read a JSON object; a path that begins with ``/`` is beside the API, another below it."""
         base = self.url.removesuffix("/v1") if path.startswith("/") else f"{self.url}/"
         try:
-            answer = self._client.get(f"{base}{path}", timeout=min(LOOK_SECONDS, self._timeout_seconds))
+            answer = self._client.get(f"{base}{path}", timeout=min(LOOK_SECONDS, self.timeout_seconds))
             parsed = answer.json() if answer.status_code == 200 else None
         except (httpx.HTTPError, ValueError):
             return None
@@ -65,7 +65,7 @@ class HttpEndpoint:
             with self._client.stream("POST", f"{self.url}/chat/completions", json=body) as response:
                 return self._read(response, started)
         except (httpx.TimeoutException, _LateError):
-            return Answer(0, f"no whole answer within {self._timeout_seconds:g} s", seconds=time.monotonic() - started)
+            return Answer(0, f"no whole answer within {self.timeout_seconds:g} s", seconds=time.monotonic() - started)
         except httpx.ConnectError:
             return Answer(0, "nothing answers", seconds=time.monotonic() - started)
         except httpx.HTTPError as error:
@@ -86,7 +86,7 @@ class HttpEndpoint:
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            if time.monotonic() - started > self._timeout_seconds or size > MAX_BODY_BYTES:
+            if time.monotonic() - started > self.timeout_seconds or size > MAX_BODY_BYTES:
                 raise _LateError
             yield chunk
 

@@ -17,10 +17,10 @@ from agent.preflight.calls import (
     try_text,
     try_tools,
 )
-from agent.preflight.dialogue import ASKED_TOOL, CALL_TOKENS, ask_plainly, open_case
+from agent.preflight.dialogue import ANSWER_TOKENS, ASKED_TOOL, CALL_TOKENS, ask_plainly, open_case
 from agent.preflight.endpoint import Answer, Endpoint, Question
 from agent.preflight.judge import choose_mode, judge_model
-from agent.preflight.speed import choose_concurrency, measure_prefix, measure_speeds
+from agent.preflight.speed import choose_concurrency, measure_prefix, measure_speeds, tell_slow
 from agent.preflight.window import prove_window
 from agent.profile import ModelProfile, Tries
 from agent.toolbox import build_definitions
@@ -64,7 +64,8 @@ def check_model(endpoint: Endpoint, *, tries: int, now: datetime, salt: str, tel
     fresh, again, cached = measure_prefix(endpoint, salt=salt)
     speeds = measure_speeds(endpoint, salt=salt)
     wrong = endpoint.ask(Question(ask_plainly("Say yes."), {}, 1, model=WRONG_NAME))
-    judgement = judge_model(tools, under_schema, in_words, window, strict=strict)
+    slow = tell_slow(speeds, ANSWER_TOKENS, endpoint.timeout_seconds)
+    judgement = judge_model(tools, under_schema, in_words, window, strict=strict, slow=slow)
     return ModelProfile(
         url=redact_url(endpoint.url), name=endpoint.name, date=now, engine=engine, engine_version=version,
         flags=_tell_flags(tools, cached), fitness=judgement.fitness, reasons=judgement.reasons,

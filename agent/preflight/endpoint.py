@@ -78,6 +78,11 @@ class Endpoint(Protocol):
         """The model's name."""
         ...
 
+    @property
+    def timeout_seconds(self) -> float:
+        """Longest wait for one answer."""
+        ...
+
     def ask(self, question: Question) -> Answer:
         """Ask once, within the endpoint's own time-out."""
         ...

@@ -40,7 +40,13 @@ def choose_mode(tools: Mapping[str, Tries]) -> ToolMode:
 
 
 def judge_model(
-    tools: Mapping[str, Tries], under_schema: Tries, in_words: Tries, window: WindowProof, *, strict: bool
+    tools: Mapping[str, Tries],
+    under_schema: Tries,
+    in_words: Tries,
+    window: WindowProof,
+    *,
+    strict: bool,
+    slow: str = "",
 ) -> Judgement:
     """Judge what was found.
 
@@ -50,6 +56,7 @@ def judge_model(
         in_words: Conclusions asked for in words alone; without tries where the schema works.
         window: The context window.
         strict: Whether the server takes `strict` in tools.
+        slow: That a long answer would come too late; empty where it would not.
     """
     mode = choose_mode(tools)
     schema_works = _share(under_schema.usable, under_schema) >= USABLE_SHARE
@@ -76,6 +83,7 @@ def judge_model(
         (not schema_works, f"no JSON schema ({under_schema.error or 'not kept'}): {_of(in_words)} in words"),
         (under_schema.repaired > 0, f"conclusions want repair: {under_schema.repaired} of {under_schema.tries}"),
         (not strict, "the server takes no `strict` tools"),
+        (bool(slow), slow),
         (window.overflow == "truncates", "too long a prompt is cut without a word: only the proven window is used"),
     ]
     reasons = tuple(words for holds, words in mended if holds)

@@ -17,6 +17,8 @@ IN_FLIGHT = (1, 4, 8)
 SPEED_TOKENS = 64
 FAST_ENOUGH = 1.0
 """More at once are of use where they give at least as many tokens a second in all as one alone."""
+FULL_SHARE = 0.8
+"""Of the time for an answer, what its words may take; the rest is for reading the prompt (a guess)."""
 TASK = "Count from 1 to 60 in words, and write nothing else."
 
 
@@ -66,6 +68,17 @@ def _measure(endpoint: Endpoint, many: int, salt: str) -> Speed:
         first_token_seconds=round(median(firsts), 4) if firsts else None,
         tokens_per_second=round(sum(told) / seconds, 1) if told and seconds > 0 else None,
         failed=many - len(good),
+    )
+
+
+def tell_slow(speeds: Sequence[Speed], answer_tokens: int, timeout_seconds: float) -> str:
+    """Say that an answer of full length takes longer than may be waited for; empty where it does not, or is unknown."""
+    rate = speeds[0].tokens_per_second if speeds else None
+    if not rate or answer_tokens / rate <= timeout_seconds * FULL_SHARE:
+        return ""
+    return (
+        f"slow: {answer_tokens:,} tokens take {answer_tokens / rate:.0f} s at {rate:g} tok/s, and an answer may take "
+        f"{timeout_seconds:g} s (DAYTWO_MODEL_TIMEOUT_SECONDS)"
     )
 
 

@@ -15,7 +15,7 @@ from agent.preflight.calls import mark_calls, mark_conclusion
 from agent.preflight.check import check_model
 from agent.preflight.endpoint import Answer, Question
 from agent.preflight.judge import choose_mode, judge_model
-from agent.preflight.speed import choose_concurrency, measure_prefix
+from agent.preflight.speed import choose_concurrency, measure_prefix, tell_slow
 from agent.preflight.window import prove_window
 from agent.profile import Speed, Tries, WindowProof
 from agent.toolbox import find_tools
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SCHEMAS = {name: spec.schema for name, spec in find_tools().items()}
 
 
-def check(script="careful", tries=4, timeout_seconds=10.0, **manners):
+def check(script="careful", tries=4, timeout_seconds=60.0, **manners):
     with ScriptedServer(script, manners=Manners(**manners)) as server:
         endpoint = HttpEndpoint(*parse_endpoint(server.spec), None, timeout_seconds)
         profile = check_model(endpoint, tries=tries, now=NOW, salt="salt-1", tell=lambda stage: None)
@@ -322,6 +322,19 @@ def test_one_reason_is_enough_not_to_fit():
     assert judge_model(tools, BAD, BAD, window, strict=True).fitness == "not fit"
     assert judge_model(tools, BAD, GOOD, window, strict=True).fitness == "fit with repair"
     assert judge_model(tools, GOOD, Tries(), WindowProof(), strict=True).fitness == "not fit"
+
+
+def test_a_model_too_slow_for_a_full_conclusion_is_told():
+    """Ten tokens a second: 1,500 of them are 150 s."""
+    slow = tell_slow([Speed(in_flight=1, tokens_per_second=10.0)], 1500, 150.0)
+    assert "1,500 tokens take 150 s at 10 tok/s" in slow
+    assert tell_slow([Speed(in_flight=1, tokens_per_second=40.0)], 1500, 60.0) == ""
+    assert tell_slow([Speed(in_flight=1)], 1500, 60.0) == ""
+    window = WindowProof(proven_tokens=32000)
+    judged = judge_model({"auto": GOOD}, GOOD, Tries(), window, strict=True, slow=slow)
+    assert (judged.fitness, judged.reasons) == ("fit with repair", (slow,))
+    profile, _ = check(delay_seconds=0.2, timeout_seconds=1.0, tries=1)
+    assert any("slow: 1,500 tokens" in reason for reason in profile.reasons)
 
 
 def test_concurrency_is_where_more_at_once_gives_more():

@@ -21,7 +21,7 @@ def check(tmp_path):
             "NO_COLOR": "1",
             "TERM": "dumb",
             "DAYTWO_DATA_DIR": str(tmp_path),
-            "DAYTWO_MODEL_TIMEOUT_SECONDS": "2",
+            "DAYTWO_MODEL_TIMEOUT_SECONDS": "60",
         }
         return CliRunner(env=environment).invoke(app, ["model", "check", spec, "--tries", "3", *words])
 
