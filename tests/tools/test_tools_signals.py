@@ -9,7 +9,19 @@ import pytest
 from tools.signals import MAIN_GPU_SIGNALS, SIGNALS, name_clock_reasons
 
 NOT_BASE = re.compile(r"(percent|milli|micro|mhz|ghz|_mb|_mib|_gib|kilo|minutes|_ms(_|$)|fahrenheit)")
-BASE_UNITS = {"celsius", "watts", "hertz", "ratio", "bytes", "seconds", "per_second", "bytes_per_second", "lanes", "joules", ""}
+BASE_UNITS = {
+    "celsius",
+    "watts",
+    "hertz",
+    "ratio",
+    "bytes",
+    "seconds",
+    "per_second",
+    "bytes_per_second",
+    "lanes",
+    "joules",
+    "",
+}
 
 
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=str)
