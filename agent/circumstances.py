@@ -141,7 +141,16 @@ JOB_ENDS = frozenset({"job:failed", "job:killed", "job:cancelled"})
 BOARD_HEAT = frozenset({"bmc:temperature_critical", "bmc:cpu_thermal_trip", "bmc:cpu_throttled", "cpu:thermal"})
 ARRAY_CODES = frozenset({"md:degraded", "bmc:array_degraded"})
 RAID_NAME = re.compile(r"md\d|md_|md/")
+DIAG_LINK_CODES = ("dcgm:nvlink_down", "dcgm:nvlink_errors", "dcgm:p2p_failed")
+NO_ACTION_BUCKETS = frozenset({"IGNORE", "XID_154_EVAL"})
 LINK_CODES = frozenset({"pci:aer_fatal", "pci:dpc", "pci:link_down"})
+
+
+def _leaves_it_to_154(suspicion: Suspicion, scene: Scene) -> bool:
+    """Whether every sign is an Xid whose decode row asks for nothing by itself, and no Xid 154 asks for more."""
+    actions = {event.fields.get("decode_action", "") for event in suspicion.events}
+    asked = any(e.fields.get("recovery_action") for e in scene.events if e.entity == suspicion.entity)
+    return bool(actions) and not suspicion.findings and actions <= NO_ACTION_BUCKETS and not asked
 
 
 def _is_array_member(suspicion: Suspicion, scene: Scene) -> bool:
@@ -189,6 +198,9 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("gpu_gsp_fault", "reboot_asked", _asks_for_reboot),
     ("gpu_internal_fault", "reboot_asked", _asks_for_reboot),
     ("nvlink_fault", "reboot_asked", _asks_for_reboot),
+    ("nvlink_fault", "diag_only", lambda s, _: _only(s, *DIAG_LINK_CODES)),
+    ("nvlink_fault", "decode_watch", _leaves_it_to_154),
+    ("nvlink_fault", "link_down", lambda s, _: "nvlink:down" in _codes(s)),
     ("gpu_off_bus", "handle_only", lambda s, _: _only(s, "gpu:handle_failed")),
     ("pcie_error", "fatal", lambda s, _: bool(_codes(s) & LINK_CODES)),
     ("pcie_error", "only_corrected", lambda s, _: _only(s, "pci:aer_corrected")),

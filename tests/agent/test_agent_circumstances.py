@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agent.circumstances import CIRCUMSTANCES
-from agent.faults import load_differences, load_faults
+from agent.faults import load_differences, load_escalations, load_faults
 from agent.judge import judge
 from agent.policy import decide
 from tools.entities import make_gpu
@@ -90,6 +90,14 @@ def down(*names):
         ([BUTTON, event("pci:link_down", 12, slot="9")], ("pcie_error", "critical", "drain_node")),
         ([BUTTON, event("pci:link_down", 500, slot="12")], ("pcie_error", "critical", "drain_node")),
         ([event("pci:link_down", 2, slot="12"), BUTTON], ("pcie_error", "critical", "drain_node")),
+        ([event("dcgm:nvlink_down", 10, GPU)], ("nvlink_fault", "warning", "run_diagnostics")),
+        ([event("nvlink:down", 10, GPU)], ("nvlink_fault", "critical", "reset_gpu")),
+        ([event("xid:149", 10, GPU, decode_severity="Link Fatal", decode_action="IGNORE")],
+         ("nvlink_fault", "warning", "watch")),
+        ([event("xid:149", 10, GPU, decode_severity="Link Fatal", decode_action="IGNORE"),
+          event("xid:154", 11, GPU, **REBOOT)], ("nvlink_fault", "critical", "reboot_node")),
+        ([event("xid:149", 10, GPU, decode_severity="Link Fatal", decode_action="RESET_GPU")],
+         ("nvlink_fault", "critical", "reset_gpu")),
         ([event("dcgm:pcie_replay", 10, GPU)], ("pcie_link_degraded", "warning", "watch")),
     ],
 )  # fmt: skip
@@ -176,6 +184,14 @@ def test_what_the_table_says_of_a_node_fault_is_policy():
     said = {row.id for row in load_faults().values() if row.differs and row.scope in ("node", "meta")}
     assert len(said) > 20
     assert said - with_row - set(DECIDED_ELSEWHERE) == {"gpu_thermal_throttle"}, "many GPUs of a rack: the fleet's"
+
+
+def test_no_row_of_the_table_is_out_of_reach():
+    """Notes come from circumstances, from history, from the judge, or from the weight of the signs."""
+    told = {(fault, note) for fault, note, _ in CIRCUMSTANCES}
+    told |= {(row.fault, row.note) for rows in load_escalations().values() for row in rows}
+    elsewhere = {"weak_only", "with_uncorrectable"}
+    assert {key for key in load_differences() if key not in told and key[1] not in elsewhere} == set()
 
 
 def test_every_circumstance_has_its_row():
