@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tools.errors import UpstreamError
@@ -81,7 +81,8 @@ def _check_smartctl(paths: HostPaths) -> Check:
     disks = find_physical_disks(paths)
     if reason := tell_missing_smartctl(disks):
         return Check("smartctl", "missing", reason, install_hint("smartctl"))
-    return _check_program("smartctl", ["smartctl", "--version"], "partial", "no physical disk is here to be asked")
+    check = _check_program("smartctl", ["smartctl", "--version"], "partial", "no physical disk is here to be asked")
+    return check if disks else replace(check, fix="")
 
 
 def _check_kernel_log(paths: HostPaths) -> Check:
