@@ -225,7 +225,9 @@ class _Outputs:
                 return True, False
             ready = self._selector.select(min(left, _POLL_SECONDS))
             if not ready and self._process.poll() is not None:
-                return False, False  # ended, and a process that it left behind holds the pipe
+                ready = self._selector.select(0)  # what it said between the two looks
+                if not ready:
+                    return False, False  # ended, and a process that it left behind holds the pipe
             for key, _ in ready:
                 if self._read_some(key.fd, key.data, max_bytes):
                     return False, True

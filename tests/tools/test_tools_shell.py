@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,18 @@ def test_a_time_out_kills_the_whole_group(tmp_path: Path):
         run_command(python(code), timeout_seconds=1.0, max_bytes=1000)
     assert "1 s" in caught.value.message
     assert _is_gone(int(pid_file.read_text()))
+
+
+def test_the_last_words_are_heard_even_when_the_program_ends_between_two_looks(monkeypatch):
+    ended = subprocess.Popen.poll
+
+    def poll_late(process):
+        time.sleep(0.6)  # as a busy machine does between the look at the pipes and the one at the program
+        return ended(process)
+
+    monkeypatch.setattr(subprocess.Popen, "poll", poll_late)
+    result = run_command(["sh", "-c", "sleep 0.3; echo said"], timeout_seconds=20)
+    assert (result.stdout, result.exit_code) == ("said\n", 0)
 
 
 def test_a_daemon_that_holds_the_pipe_does_not_hold_us():
