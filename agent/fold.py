@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.faults import WEIGHT_RANK, FoldRule, load_faults, load_fold_rules
 from agent.types import SEVERITY_RANK, Confidence, Folded, Suspicion
@@ -172,6 +173,7 @@ def same_disk(one: Entity, other: Entity) -> bool:
     return disk_base_name(one.name) == disk_base_name(other.name)
 
 
+@lru_cache(maxsize=4096)
 def disk_base_name(name: str) -> str:
     """Name of the drive that a namespace or partition belongs to; the name itself where it is none."""
     match = _DISK_NAMESPACE.match(name.removeprefix("/dev/"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from agent.fold import same_disk
+from agent.fold import disk_base_name, same_disk
 from tools.clock import measure_distance
 from tools.entities import same_node
 from tools.types import Entity, Event
@@ -69,15 +69,19 @@ def _is_beside(link: Event, event: Event) -> bool:
 
 def name_unanswered(events: Sequence[Event]) -> list[Event]:
     """Name failed requests of a drive that had not answered in time just before them."""
-    silent = [event for event in events if event.code in SILENCE and event.fields.get("polled") != "yes"]
-    sick = [event.entity for event in events if event.code in MEDIA]
+    silent: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.code in SILENCE and event.fields.get("polled") != "yes":
+            silent[disk_base_name(event.entity.name)].append(event)
+    sick = {event.entity for event in events if event.code in MEDIA}
     return [_name_unanswered(event, silent, sick) for event in events] if silent else list(events)
 
 
-def _name_unanswered(event: Event, silent: Sequence[Event], sick: Sequence[Entity]) -> Event:
+def _name_unanswered(event: Event, silent: Mapping[str, Sequence[Event]], sick: Collection[Entity]) -> Event:
     if event.code != "block:io_error" or any(same_disk(disk, event.entity) for disk in sick):
         return event
-    asked = (one for one in silent if same_disk(one.entity, event.entity) and _is_within(one, event, WAIT_SECONDS))
+    near = silent.get(disk_base_name(event.entity.name), ())
+    asked = (one for one in near if same_disk(one.entity, event.entity) and _is_within(one, event, WAIT_SECONDS))
     drive = next((one.entity for one in asked), None)
     return event if drive is None else replace(event, code="block:unanswered", entity=drive)
 
