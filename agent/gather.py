@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from agent.episodes import BURST_GAP_SECONDS, MANY_DEVICES
 from agent.history import Record
 from agent.types import Case, Folded, Role
 from tools.clock import measure_distance
-from tools.entities import same_node
+from tools.entities import list_file_hosts, list_search_hosts, same_node
 from tools.types import Entity, Event, Quote
 
 DEVICES = frozenset({"gpu", "nic", "disk"})
@@ -28,14 +28,16 @@ def gather_siblings(cases: Sequence[Case]) -> tuple[Case, ...]:
     """
     filed: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
-        for key in _list_keys(case):
+        for key in _list_keys(case, list_file_hosts):
             filed[key].append(number)
     taken: set[int] = set()
     gathered: list[Case] = []
     for number, first in enumerate(cases):
         if number in taken:
             continue
-        near = sorted({other for key in _list_keys(first, reach=1) for other in filed.get(key, ())} - taken)
+        near = sorted(
+            {other for key in _list_keys(first, list_search_hosts, 1) for other in filed.get(key, ())} - taken
+        )
         alike = [other for other in near if other > number and _is_sibling(first, cases[other])]
         enough = 1 + len(alike) >= ENOUGH.get(first.primary.fault, MANY_DEVICES)
         taken |= {number, *alike} if enough else {number}
@@ -43,18 +45,20 @@ def gather_siblings(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(gathered)
 
 
-def _list_keys(case: Case, *, reach: int = 0) -> Iterator[tuple[object, ...]]:
-    """Keys that siblings share: fault and kind with the stretch of time, the source or the program; none for others."""
+def _list_keys(case: Case, list_hosts: Callable[[str], Iterable[str]], reach: int = 0) -> Iterator[tuple[object, ...]]:
+    """Keys that siblings share: fault, kind and host with the stretch of time, the source or the program."""
     primary, sign = case.primary, _first_sign(case)
     if primary.entity.kind not in DEVICES:
         return
-    whose = (primary.fault, primary.entity.kind)
+    alike: list[object] = [f"pid {pid}" for pid in _programs(case)]
     if sign.moment.seconds is None:
-        yield (*whose, sign.quote.source)
+        alike.append(sign.quote.source)
     else:
         stretch = int(sign.moment.seconds // BURST_GAP_SECONDS)
-        yield from ((*whose, stretch + step) for step in range(-reach, reach + 1))
-    yield from ((*whose, f"pid {pid}") for pid in _programs(case))
+        alike += range(stretch - reach, stretch + reach + 1)
+    yield from (
+        (primary.fault, primary.entity.kind, host, one) for host in list_hosts(primary.entity.node) for one in alike
+    )
 
 
 def _is_sibling(first: Case, case: Case) -> bool:

@@ -66,15 +66,13 @@ ANY_HOST = "*"
 def list_file_tokens(entity: Entity) -> Iterator[Token]:
     """Keys under which an entity is filed, so that :func:`list_search_tokens` of what is the same finds it."""
     for word in _list_words(entity):
-        yield (entity.kind, _host_label(entity), word)
-        yield (entity.kind, ANY_HOST, word)
+        yield from ((entity.kind, host, word) for host in list_file_hosts(entity.node))
 
 
 def list_search_tokens(entity: Entity) -> Iterator[Token]:
     """Keys of everything that :func:`same_entity` may call the same thing: an unknown host could be any."""
-    label = _host_label(entity)
     for word in _list_words(entity):
-        yield from ((entity.kind, host, word) for host in ((label, "") if label else (ANY_HOST,)))
+        yield from ((entity.kind, host, word) for host in list_search_hosts(entity.node))
 
 
 def _list_words(entity: Entity) -> Iterator[str]:
@@ -83,8 +81,15 @@ def _list_words(entity: Entity) -> Iterator[str]:
     yield f"name {entity.name}"
 
 
-def _host_label(entity: Entity) -> str:
-    return entity.node.lower().partition(".")[0]
+def list_file_hosts(node: str) -> tuple[str, ...]:
+    """Under which hosts a thing is filed, so that :func:`list_search_hosts` of what may be the same host finds it."""
+    return (node.lower().partition(".")[0], ANY_HOST)
+
+
+def list_search_hosts(node: str) -> tuple[str, ...]:
+    """Under which hosts to look for what :func:`same_node` may call the same host."""
+    label = node.lower().partition(".")[0]
+    return (label, "") if label else (ANY_HOST,)
 
 
 def same_node(one: str, other: str) -> bool:
