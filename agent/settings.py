@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         Field(description="Store in PostgreSQL, postgresql+psycopg://USER:PASSWORD@HOST/NAME; SQLite where unset."),
     ] = None
     inventory: Annotated[Path | None, Field(description="inventory.csv of the site: what should be there.")] = None
+    site_file: Annotated[
+        Path | None, Field(description="site.toml: what may be done, which models may be asked, at what cost.")
+    ] = None
     node: Annotated[str, Field(description="Name of this machine in verdicts; empty means its host name.")] = ""
     scheduler: Annotated[
         Literal["slurm", "kubernetes", "none"], Field(description="Whose drain and undrain commands a plan shows.")

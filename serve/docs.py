@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from agent.profile import ModelProfile
 from agent.settings import Settings
+from agent.site import Site
 from agent.types import TriageReport, Verdict
 from serve.api import build_api
 from serve.main import app
@@ -33,6 +34,7 @@ def build_docs() -> dict[str, str]:
         "schemas/daytwo.verdict-1.json": _to_json(Verdict.model_json_schema(by_alias=True)),
         "schemas/daytwo.triage-1.json": _to_json(TriageReport.model_json_schema(by_alias=True)),
         "schemas/daytwo.model-profile-1.json": _to_json(ModelProfile.model_json_schema(by_alias=True)),
+        "schemas/daytwo.site.json": _to_json(Site.model_json_schema()),
         "schemas/openapi.json": _to_json(build_api(Settings(), "unused").openapi()),
     }
 
