@@ -10,10 +10,12 @@ from datetime import datetime
 from agent.backend import Budget
 from agent.backends.openai import open_model
 from agent.graph import investigate
+from agent.masking import guard_endpoint
 from agent.policy import SitePolicy
 from agent.run import Run
 from agent.seat import Terms
 from agent.settings import Settings
+from agent.site import load_site
 from agent.triage import Investigator
 from agent.types import Case, Verdict
 from rag.errors import RagError
@@ -72,6 +74,7 @@ def build_model_investigator(
         progress: Tells whom the model looks at, for as long as it does.
     """
     backend = open_model(endpoint, settings)
+    guarded = guard_endpoint(backend, endpoint[0], facts, load_site(settings.site_file).models)
     site = SitePolicy(scheduler=settings.scheduler)
     library = _open_library(settings)
     patience = Patience(settings.model_total_seconds)
@@ -84,7 +87,7 @@ def build_model_investigator(
         try:
             with progress(neutralise(str(case.primary.entity))):
                 context = ToolContext(facts, book)
-                verdict = investigate(case, context, library=library, backend=backend, terms=terms, record=record)
+                verdict = investigate(case, context, library=library, backend=guarded, terms=terms, record=record)
         except KeyboardInterrupt:
             patience.gone = STOPPED
             note(f"daytwo: {STOPPED}; the rules' verdict stands")

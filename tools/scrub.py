@@ -21,10 +21,12 @@ _HEX = "[0-9a-fA-F]"
 _UUID = re.compile(rf"(?<![0-9a-zA-Z]){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?![0-9a-zA-Z])")
 _MAC = re.compile(rf"(?<![\w:-])(?:{_HEX}{{2}}[:-]){{5}}{_HEX}{{2}}(?![\w-]|:\w)")
 _GUID = re.compile(rf"(?<![\w:]){_HEX}{{4}}(?::{_HEX}{{4}}){{3}}(?![\w:])")
+_GUID_WORD = re.compile(rf"(?i)(?P<word>guid[\s:=]+)(?P<name>0x{_HEX}{{16}})\b")
 _WWN = re.compile(
     rf"\b0x5{_HEX}{{15}}\b|(?<=wwn-)0x{_HEX}{{16,32}}|(?<=naa\.){_HEX}{{16,32}}|(?<=eui\.){_HEX}{{16,32}}"
 )
 _IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)")
+_VERSION = re.compile(r"(?i)\b(?:v|ver|version|firmware|fw|release|rev)[\s:.=-]*$")
 _IPV6 = re.compile(rf"(?<![\w:.])(?:{_HEX}{{0,4}}:){{2,7}}{_HEX}{{0,4}}(?![\w:.])")
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+")
 _SERIAL = re.compile(
@@ -32,8 +34,13 @@ _SERIAL = re.compile(
     r"(?P<name>(?=[\w.-]*\d)[A-Za-z0-9][\w.-]{4,63})"
 )
 _USER = re.compile(
-    r"(?:/home/|/Users/|\b(?:user|USER|acct|logname|LOGNAME|User|user_name|UserName)[=:]\s?\"?|"
-    r"\buid=\d+\(|\bUserId=|\b(?:for|by|of) user )(?P<name>[A-Za-z_][\w.-]{1,31})"
+    r"(?:/home/|/Users/|\b(?:user|USER|acct|logname|LOGNAME|User|user_name|UserName|username)[=:]\s?\"?|"
+    r"\buid=\d+\(|\bUserId=|\bowner=|\b(?:for|by|of) user |\bAccepted \w+ for |\bsudo:\s+(?=\S+ : )|"
+    r"\bsession (?:opened|closed) for )(?P<name>(?!user\b)[A-Za-z_][\w.-]{1,31})"
+)
+_HOST = re.compile(
+    r"(?m)^(?P<nccl>[A-Za-z][\w.-]*):\d+:\d+ \[\d+\] |\b(?:NodeList|NodeName|NodeHostName|NodeAddr|BatchHost|hostname"
+    r"|HOSTNAME|host|Hostname)[=:]\s?\"?(?P<name>[A-Za-z][\w.-]*\d[\w.-]*)(?![\w.-]|\[)"
 )
 _TRADE = """
     localhost localdomain kernel daytwo root nobody daemon user users host node nodes gpu gpus nic disk disks guest job
@@ -113,6 +120,7 @@ class Scrubber:
         for text in texts:
             found["user"].update(match["name"] for match in _USER.finditer(text))
             found["serial"].update(match["name"] for match in _SERIAL.finditer(text))
+            found["host"].update(match["nccl"] or match["name"] for match in _HOST.finditer(text))
             if siblings is not None:
                 found["host"].update(match[0] for match in siblings.finditer(text))
         for kind, names in found.items():
@@ -132,8 +140,9 @@ class Scrubber:
         for pattern, replace in (
             (_UUID, self._replacer("uuid")),
             (_WWN, self._replacer("wwn")),
-            (_MAC, self._replacer("mac")),
+            (_MAC, self._replace_mac),
             (_GUID, self._replacer("guid")),
+            (_GUID_WORD, lambda found: found["word"] + self._find("guid", found["name"])),
             (_IPV4, self._replace_address),
             (_IPV6, self._replace_address),
             (_MAIL, self._replace_mail),
@@ -169,7 +178,13 @@ class Scrubber:
     def _replacer(self, kind: str) -> Callable[[re.Match[str]], str]:
         return lambda found: self._find(kind, found[0])
 
+    def _replace_mac(self, found: re.Match[str]) -> str:
+        # Broadcast and unset addresses name nobody.
+        return found[0] if len(set(found[0].lower()) - set(":-")) == 1 else self._find("mac", found[0])
+
     def _replace_address(self, found: re.Match[str]) -> str:
+        if _VERSION.search(found.string, max(found.start() - 16, 0), found.start()):
+            return found[0]
         try:
             address = ipaddress.ip_address(found[0])
         except ValueError:
