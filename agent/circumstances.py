@@ -107,6 +107,10 @@ def _is_one_of_many(suspicion: Suspicion, scene: Scene) -> bool:
     return len(near) >= MANY_DEVICES
 
 
+def _is_of_switch(suspicion: Suspicion) -> bool:
+    return bool(suspicion.events) and all(event.fields.get("switch") == "yes" for event in suspicion.events)
+
+
 def _supplies(suspicion: Suspicion) -> int:
     codes = ("bmc:psu_failed", "bmc:psu_input_lost")
     return len({e.fields.get("sensor", "") for e in suspicion.events if e.code in codes})
@@ -224,6 +228,8 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("host_resource_limit", "thin_pool", lambda s, _: any("thin" in e.fields.get("reason", "") for e in s.events)),
     ("host_kernel_panic", "back_up", lambda s, scene: bool(s.events) and _came_back(s, scene)),
     ("nic_link_down", "came_back", lambda s, scene: bool(s.events) and _came_back(s, scene)),
+    ("nic_link_down", "of_switch", lambda s, _: _is_of_switch(s)),
+    ("nic_link_flap", "of_switch", lambda s, _: _is_of_switch(s)),
     ("nic_link_down", "peers_down", _is_one_of_many),
     ("collective_hang", "already_ended", _ended_since),
     ("fabric_manager_down", "version_mismatch", lambda s, _: "fabric:version_mismatch" in _codes(s)),

@@ -41,7 +41,8 @@ _LIMITS = (
         (
             r"(?P<reason>fork rejected by pids controller)(?: in (?P<cgroup>\S+))?|(?P<reason2>(?:fork"
             r"|pthread_create|clone)\S*:? .*(?:Resource temporarily unavailable|Cannot allocate memory"
-            r"|retry))|(?P<reason3>unable to fork.*|failed to create new OS thread.*|unable to create (?:new )?native "
+            r"|retry))|(?P<reason3>unable to fork.*|failed to create new OS thread.*"
+            r"|unable to create (?:new )?native "
             r"thread.*|may need to increase max user processes.*)"
         ),
         on_node,
@@ -119,14 +120,16 @@ _CLOCKS = (
             "exceeds tolerance",
             "step time server",
             "just moved backwards",
+            "clock jumped ",
         ),
         (
             r"(?P<reason>System clock wrong by (?P<seconds>-?[\d.]+) seconds.*|time reset (?P<seconds2>[+-][\d.]+) s"
             r"|(?:Rewound|Expired) credential.*|[Cc]lock skew (?:detected|too).*|(?:Forward"
             r"|Backward) time jump detected.*"
-            r"|System clock was stepped by (?P<seconds3>-?[\d.]+) seconds.*|time correction of .*exceeds sanity limit.*"
+            r"|System clock was stepped by (?P<seconds3>-?[\d.]+) seconds.*|time correction of .*exceeds sanity "
+            r"limit.*"
             r"|frequency error .*exceeds tolerance.*|step time server \S+ offset [+-]?[1-9]\d*\.\d+ sec"
-            r"|[Tt]ime just moved backwards by .*)"
+            r"|[Tt]ime just moved backwards by .*|clockcheck: clock jumped (?:back|for)ward.*)"
         ),
         on_node,
         refine=_refine_step,
@@ -141,10 +144,19 @@ _CLOCKS = (
             "Timed out waiting for reply from",
             "Clock Unsynchronized",
             "FAULT_DETECTED",
+            "SYNCHRONIZATION_FAULT",
+            "clock not set",
+            "servers unreachable",
+            "is Unreachable",
+            "ynchronization lost",
+            "polling for tx timestamp",
         ),
         (
-            r"(?P<reason>(?:chronyd|ntpd|ntpdate|timesyncd|ptp4l)\S*: .*(?:Can't synchroni[sz]e.*|no servers reachable"
-            r"|no server suitable.*|Timed out waiting for reply from.*|Clock Unsynchronized|FAULT_DETECTED.*)"
+            r"(?P<reason>(?:chronyd|ntpd|ntpdate|xntpd|timesyncd|ptp4l|phc2sys)\S*: .*(?:Can't synchroni[sz]e.*"
+            r"|no servers "
+            r"reachable|no server suitable.*|Timed out waiting for reply from.*|Clock Unsynchronized|FAULT_DETECTED.*"
+            r"|SYNCHRONIZATION_FAULT|clock not set|(?:all )?servers unreachable|NTP Server \S+ is Unreachable"
+            r"|[Ss]ynchronization lost.*|polling for tx timestamp)"
             r"|Can't synchroni[sz]e: .*)"
         ),
         on_node,

@@ -1,6 +1,6 @@
 """What MPI launchers, PMIx, UCX and rendezvous stores write when a job cannot start or loses a peer.
 
-Known: Open MPI 3 to 5, MPICH and Intel MPI, UCX 1.8 to 1.18, torchrun of PyTorch 1.8 to 2.8.
+Known: Open MPI 3 to 5, MPICH and Intel MPI, UCX 1.8 to 1.18, libfabric 1.9 to 2.1, torchrun of PyTorch 1.8 to 2.8.
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ NET_REASONS = (
 """How sockets say that a peer cannot be reached."""
 
 _NETWORK = (
+    Pattern(
+        "network:timeout",
+        ("libfabric:",),
+        r"libfabric:\d+:(?:\d+:)?:?(?P<provider>[\w;]+):[\w-]+:\w+\(\):\d+<(?:warn|critical"
+        r"|error)> (?P<reason>.*(?:err: "
+        r"\d+, message: .*|[Uu]nresponsive|[Uu]nreachable|[Rr]eceiver not ready|[Rr]etry|[Tt]imed? ?out"
+        r"|[Cc]onnection "
+        r"(?:refused|reset|lost|closed)|[Cc]ompletion (?:with )?error|[Ii]nvalid (?:address|AHN?)|CQ error).*)",
+        on_job,
+        joins=6,
+    ),
     Pattern(
         "network:timeout",
         (
@@ -45,7 +56,8 @@ _NETWORK = (
         ("UCX",),
         (
             r"\bUCX\s+(?:ERROR|FATAL|WARN)\s+(?P<reason>(?!.*(?:[Cc]onnect|[Tt]imed? ?out|peer|endpoint))"
-            r"(?:(?:[Ff]ailed|[Uu]nable) to (?:get|create|query|open|init\w*|alloc\w*|load|map|register|modify|set)\b.*"
+            r"(?:(?:[Ff]ailed|[Uu]nable) to (?:get|create|query|open|init\w*|alloc\w*|load|map|register|modify"
+            r"|set)\b.*"
             r"|.*\b(?:transport|device|network device)s? '?[\w:.,-]+'?(?:, ?'?[\w:.,-]+'?)* (?:is|are) not "
             r"(?:available|supported).*|no usable transports?.*))"
         ),
@@ -78,7 +90,8 @@ _NETWORK = (
         (
             rf"\b(?:btl_tcp\S{{0,80}}|oob_tcp\S{{0,80}}|ORTE|PRTE|PMI[Xx]).*?(?P<reason>{NET_REASONS}|lost "
             rf"communication.*"
-            rf"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT|COMM).*)"
+            r"|unable to reliably start.*|daemon has unexpectedly failed.*|ERROR: (?:UNREACHABLE|LOST|TIMEOUT"
+            r"|COMM).*)"
             rf"|(?P<reason2>unable to complete a TCP connection.*|failed to TCP connect to a peer.*|unable to reach "
             rf"each other.*)"
         ),
@@ -118,7 +131,8 @@ _MPI = (
             r"(?P<reason>ssh: connect to host \S+ port \d+: \w.*|failed to connect to (?:all addresses|'?ipv[46]:).*"
             r"|[Cc]lient socket has (?:timed out|failed to connect).*|RendezvousTimeout\w*"
             r"|RendezvousConnectionError.*"
-            r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed|refused).*)"
+            r"|connection to the C10d store has failed.*|(?:TCPStore|connectFullMesh).*(?:timed out|failed"
+            r"|refused).*)"
         ),
         on_job,
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from tools.parsers import _bmc_texts
-from tools.parsers._patterns import Fields, Pattern, no_event, on_job, on_nic, on_node, on_storage
+from tools.parsers._patterns import Fields, Pattern, no_event, on_disk, on_job, on_nic, on_node, on_storage
 
 _NET_REASONS = (
     r"Connection refused|No route to host|Connection timed out|Network is unreachable"
@@ -110,7 +110,8 @@ PATTERNS: tuple[Pattern, ...] = (
         ("excessive soft failures", "detected and corrected", "parity error", "orrectable"),
         _RAS
         + (
-            r"(?P<reason>.*(?:excessive soft failures|error\(s\)(?: \([^)]*\))? detected and corrected|parity "
+            r"(?P<reason>(?!.*microseconds).*(?:excessive soft failures|error\(s\)(?: \([^)]*\))? detected and "
+            r"corrected|parity "
             r"error.*corrected|[Cc]orrectable).*)"
         ),
         on_node,
@@ -168,9 +169,9 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "shared_fs:error",
-        ("There is no server for", "clusterfilesystem"),
+        ("There is no server for", "clusterfilesystem", "no longer served by"),
         r"clusterfilesystem [\w.]+:? .*?(?P<reason>There is no server for .*|.*(?:unavailable|failed|not mounted|no "
-        r"server).*)",
+        r"server|no longer served).*)",
         on_storage,
         constants={"server": "clusterfilesystem"},
     ),
@@ -233,9 +234,42 @@ PATTERNS: tuple[Pattern, ...] = (
         "ras:not_responding",
         ("not responding", "not-responding", "power/control problem", "ec_node_", "ec_heartbeat_", "heartbeat fault"),
         (
-            r"^(?:node|action|state\w*|boot\w*) [\w.]+: (?P<reason>not[ -]responding|power/control problem)\s*$"
+            r"^(?:node|action|state\w*|boot\w*|tserver|gige|domain|unix\.hw) [\w.]+: "
+            r"(?P<reason>not[ -]responding|power/control problem)\s*$"
             r"|(?P<reason2>\bec_(?:node_failed|node_unavailable|heartbeat_stop)\b.*|node heartbeat fault.*)"
         ),
+        on_node,
+    ),
+    # Controllers of disk arrays, as Red Storm's log keeps them: 'DMT_310 Command Aborted: SCSI cmd:2A LUN 2 …'.
+    Pattern(
+        "scsi:controller_fault",
+        ("DMT_",),
+        r"\bDMT_\w+ (?P<reason>(?:Warning: Verify Host \d+ bus parity error|Command Aborted|Address error).*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "smart:failing",
+        ("DMT_",),
+        r"\bDMT_\w+ (?P<reason>Failing Disk (?P<device>\w+).*)",
+        on_disk,
+    ),
+    Pattern(
+        "ras:power_control",
+        ("power/control problem",),
+        r"^switch_module [\w.]+: (?P<reason>power/control problem)\s*$",
+        on_node,
+    ),
+    Pattern(
+        "ras:boot_failed",
+        ("oot (command", "Boot  (command", "Failed subcommands"),
+        r"(?P<reason>\w*[Bb]oot\w* +\(command \d+\) Error: .*|Failed subcommands \d.*)",
+        on_node,
+    ),
+    Pattern(
+        "ras:unavailable",
+        ("inconsistent nodesets",),
+        r"(?P<reason>inconsistent nodesets .*)",
         on_node,
     ),
     Pattern(

@@ -1,9 +1,9 @@
 """Reads the state and the counters of network interfaces.
 
-Knows `ip link`, `ip addr`, `ip -s link`, `ip -br`, `ip -j` of iproute2 4 to 6, `ifconfig` of net-tools 2,
-`ethtool DEV` and `ethtool -S DEV` of ethtool 4 to 6, `/proc/net/dev` and `/proc/net/bonding/*`. An interface that is
-switched on and has no carrier is down where somebody means it to work (an address, a bond, large frames); a socket
-where nothing is plugged in is not.
+Knows `ip link`, `ip addr`, `ip -s link`, `ip -br`, `ip -j` of iproute2 4 to 6, `ifconfig` and `netstat -i` of
+net-tools 1 and 2, `ethtool DEV` and `ethtool -S DEV` of ethtool 4 to 6, `/proc/net/dev` and `/proc/net/bonding/*`. An
+interface that is switched on and has no carrier is down where somebody means it to work (an address, a bond, large
+frames); a socket where nothing is plugged in is not.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _DETAIL = Lazy(
 )
 _PROC_HEAD = Lazy(r"^\s*Inter-\|\s+Receive|^\s*face\s*\|bytes\s+packets errs")
 _PROC_ROW = Lazy(r"^\s*(?P<name>[\w.@-]+):\s*(?P<cells>\d+(?:\s+\d+){15})\s*$")
+_NETSTAT_HEAD = Lazy(r"^\s*Iface\s+MTU\s+(?:Met\s+)?RX-OK\s+RX-ERR")
+_NETSTAT_ROW = Lazy(r"^\s*(?P<name>[\w.:@-]+)\s+\d+\s+(?P<cells>\d+(?:\s+\d+){6,8})\s+(?P<flags>[A-Z]+)\s*$")
 _BOND = Lazy(r"^(?:Ethernet Channel Bonding Driver|Slave Interface: (?P<slave>\S+)|MII Status: (?P<status>\w+)|"
              r"Link Failure Count: (?P<failures>\d+))")  # fmt: skip
 _MODES = Lazy(r"(?P<mbps>\d+)base[\w-]+/(?P<duplex>Full|Half)")
@@ -61,7 +63,7 @@ def recognise(sample: Sequence[str]) -> float:
     if any('"ifname"' in text and '"flags"' in text for text in ("\n".join(sample),)):
         return 0.95
     kept = clip_sample(sample)
-    if any(_PROC_HEAD.match(text) or _PROC_ROW.match(text) for text in kept):
+    if any(_PROC_HEAD.match(text) or _PROC_ROW.match(text) or _NETSTAT_HEAD.match(text) for text in kept):
         return 0.95
     if any(_LINK.match(text) or _SETTINGS.match(text) or _STATISTICS.match(text) for text in kept):
         return 0.9
@@ -156,7 +158,17 @@ class _Host:
             self.now, self.told = _Interface(row["name"], line), self.told + 1
             for name, column in (("rx_packets", 1), ("rx_errors", 2), ("tx_errors", 10)):
                 self._count(line, name, cells[column])
-        return row is not None or bool(_PROC_HEAD.match(line.text))
+        return row is not None or bool(_PROC_HEAD.match(line.text)) or self._read_netstat(line)
+
+    def _read_netstat(self, line: Line) -> bool:
+        row = _NETSTAT_ROW.match(line.text)
+        if row is not None:
+            # Older tables have a column more, the metric, before the counters.
+            cells = row["cells"].split()[-8:]
+            self.now, self.told = _Interface(row["name"], line), self.told + 1
+            for name, column in (("rx_packets", 0), ("rx_errors", 1), ("tx_errors", -3)):
+                self._count(line, name, cells[column])
+        return row is not None or bool(_NETSTAT_HEAD.match(line.text))
 
     def _open(self, name: str, line: Line) -> _Interface:
         self.now = self.interfaces.setdefault(name, _Interface(name, line))
