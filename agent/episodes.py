@@ -33,6 +33,8 @@ ENDINGS: Mapping[str, str] = {
     "shared_fs:ok": "shared_fs:error",
     "cpu:thermal_normal": "cpu:thermal",
     "xid:162": "xid:163",
+    "nccl:ok": "nccl:complaint",
+    "nccl:connected": "nccl:complaint",
 }
 """An event that ends another: what it ended speaks for nothing any more."""
 

@@ -204,6 +204,13 @@ _NCCL = (
         on_job,
     ),
     Pattern("nccl:ok", ("Init COMPLETE",), r"NCCL INFO.*?\bInit COMPLETE", on_job, refine=lambda f: f),
+    Pattern(
+        "nccl:connected",
+        (" : Connected ", ": Connected to", "Connected all rings", "Connected all trees"),
+        r"NCCL INFO (?:NET/\w+ ?: Connected\b|Connected all (?:rings|trees))",
+        on_job,
+        joins=40,
+    ),
 )
 
 _NCCL_SETUP = (

@@ -19,11 +19,21 @@ def _refine_load(fields: Fields) -> Fields | None:
 
 
 def _refine_assertion(fields: Fields) -> Fields | None:
-    # The assertion is of the code that waits for the system processor: what it says of it is the finding.
-    return {**fields, "code": "driver:gsp_error"} if _OF_GSP.search(fields["assertion"]) else fields
+    # What an assertion quotes or waits for is the finding, where it names it.
+    found = next((code for told, code in _ASSERTIONS if told.search(fields["assertion"])), None)
+    return fields if found is None else {**fields, "code": found}
 
 
-_OF_GSP = re.compile(r"GSP RPC timeout|GSP (?:has )?(?:crashed|halted|hung)|marked for reset @ kernel_gsp")
+_ASSERTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"NV_ERR_RESET_REQUIRED"), "gpu:reset_required"),
+    (re.compile(r"NV_ERR_ECC_ERROR"), "cuda:ecc"),
+    (re.compile(r"NV_ERR_INSUFFICIENT_POWER"), "gpu:power_missing"),
+    (
+        re.compile(r"GSP RPC timeout|GSP (?:has )?(?:crashed|halted|hung)|marked for reset @ kernel_gsp"),
+        "driver:gsp_error",
+    ),
+)
+"""Status names of the driver's `nvstatuscodes.h` that say more than that something failed."""
 _PEER_MODULES = frozenset(
     {"nvidia_peermem", "nvidia-peermem", "nv_peer_mem", "nvidia_fs", "nvidia-fs", "gdrdrv", "nv_rsync_mem"}
 )
@@ -151,12 +161,13 @@ PATTERNS: tuple[Pattern, ...] = (
             "NVIDIA open kernel modules",
             "Legacy drivers",
             "legacy GPU",
+            "NVIDIA driver will ignore",
         ),
         (
             rf"(?:NVRM: .*?(?P<pci>{BDF}).*)?(?P<reason>installed in this system (?:is not supported by"
             rf"|requires use of).*"
             rf"|requires use of the NVIDIA open kernel modules.*|is supported through the NVIDIA .* Legacy drivers.*"
-            rf"|ignoring the legacy GPU.*)"
+            rf"|ignoring the legacy GPU.*)|NVRM: +(?P<reason2>.*NVIDIA driver will ignore.*)"
         ),
         on_node,
         joins=6,
@@ -286,6 +297,13 @@ PATTERNS: tuple[Pattern, ...] = (
         on_gpu,
         joins=30,
         echoes=("xid:119", "xid:120"),
+    ),
+    Pattern(
+        "driver:vgpu_error",
+        ("vmiop_", "nvidia-vgpu-vfio]"),
+        r"error: (?P<reason>vmiop_\w+: .*)|\[nvidia-vgpu-vfio\] (?P<reason2>.*\bfailed\b.*)",
+        on_node,
+        joins=40,
     ),
     *_vendor_patterns.PATTERNS,
 )

@@ -156,10 +156,13 @@ _REQUESTS = (
             "No healthy upstream",
             "no healthy upstream",
             "upstream connect error",
+            "marking it unhealthy",
+            "health check for replica",
         ),
         (
             r"(?P<reason>[Hh]ealth check failed\. Server.*|couldn't get a response from detokenizer.*"
-            r"|Request failed during generation.*|Server error: .*|[Nn]o healthy upstream.*|upstream connect error.*)"
+            r"|Request failed during generation.*|Server error: .*|[Nn]o healthy upstream.*|upstream connect error.*"
+            r"|.*\b[Rr]eplica\b.*marking it unhealthy.*|[Hh]ealth check for replica .*(?:failed|timed out).*)"
         ),
         on_job,
         joins=20,

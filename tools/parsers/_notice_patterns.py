@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from tools.parsers._patterns import Pattern, on_job
 
+NCCL_HINTS = r"incoming CPU|[Aa]ffinity|\bNUMA\b|real path of|reverse path|iommu=pt|kernel command line|topology file"
+"""What NCCL would like to know for speed's sake: that it does not, stops nothing."""
+
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "job:notice",
@@ -28,6 +31,7 @@ PATTERNS: tuple[Pattern, ...] = (
             "allocator cache flushes since last step",
             "too old to support healt",
             "gsp_log_",
+            "NCCL WARN",
         ),
         (
             r"(?P<reason>\[c10d\] The IPv6 network addresses of .* cannot be retrieved"
@@ -39,6 +43,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|The current process just got forked, after parallelism has already been used"
             r"|process group has NOT been destroyed before we destruct"
             r"|NCCL WARN Could not find a path for pattern -?\d+, falling back to simple order"
+            rf"|NCCL WARN .*(?:{NCCL_HINTS})"
             r"|\d+ pytorch allocator cache flushes since last step|is too old to support healt\w+"
             r"|Warning: could not find environment variable|parameters will be used, which may result in lower)"
         ),

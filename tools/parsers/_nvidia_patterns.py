@@ -252,6 +252,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("No NVIDIA GPU found", "No NVIDIA graphics adapter found", "No devices were found", "no NVIDIA GPU"),
         r"NVRM: [Nn]o NVIDIA (?:GPU|graphics adapter) found|^\s*No devices were found",
         on_node,
+        echoes=("driver:unsupported_gpu", "driver:device_taken"),
     ),
 )
 

@@ -126,10 +126,10 @@ _SLURM = (
     ),
     Pattern(
         "job:cancelled",
-        ("CANCELLED AT",),
+        ("CANCELLED AT", "DUE TO TIME LIMIT"),
         (
-            r"\*\*\* (?:JOB|STEP) (?P<job>\d+)(?:\.(?P<step>\w+))? ON (?P<node>\S+) CANCELLED AT "
-            r"(?P<at>\S+)(?: DUE TO (?P<reason>.*?))? \*\*\*"
+            r"\*\*\* (?:JOB|STEP) (?P<job>\d+)(?:\.(?P<step>\w+))?(?: ON (?P<node>\S+))? CANCELLED (?:AT )?"
+            r"(?P<at>\S+)(?: DUE TO (?P<reason>.*?))? \*\*\*|(?P<reason2>DUE TO TIME LIMIT)"
         ),
         on_job,
     ),
@@ -237,9 +237,16 @@ _SLURM = (
     ),
     Pattern(
         "job:killed",
+        (": Killed",),
+        r"srun: error: (?P<node>[\w.-]+): tasks? (?P<task>[\d,\[\]-]+): (?P<reason>Killed)",
+        on_job,
+        echoes=("job:cancelled",),
+    ),
+    Pattern(
+        "job:killed",
         ("srun: error:", "slurmstepd: error:"),
         (
-            r"srun: error: (?P<node>[\w.-]+): tasks? (?P<task>[\d,\[\]-]+): (?P<reason>Killed|Bus "
+            r"srun: error: (?P<node>[\w.-]+): tasks? (?P<task>[\d,\[\]-]+): (?P<reason>Bus "
             r"error.*|Segmentation fault.*|Aborted.*|Out Of Memory)"
         ),
         on_job,

@@ -1,14 +1,87 @@
-"""What the drivers of other GPUs print: amdgpu with its KFD, nouveau, i915 and xe.
+"""What the drivers of other GPUs print: amdgpu with its KFD, radeon, fglrx, nouveau, i915 and xe.
 
-Known: kernels 4.15 to 6.14. Messages as `drivers/gpu/drm` prints them; only those that tell of a fault.
+Known: kernels 2.6.32 to 6.14. Messages as `drivers/gpu/drm` prints them; only those that tell of a fault.
 """
 
 from __future__ import annotations
 
-from tools.parsers._patterns import BDF, Pattern, on_gpu
+from tools.parsers._patterns import BDF, Fields, Pattern, on_gpu
 
-_AMD = rf"amdgpu(?: (?P<pci>{BDF}))?:? (?:amdgpu: )?(?:\[\w+\] )?"
-_DRM = r"\[drm:\w[\w.]*(?: \[amdgpu\])?\] (?:\*ERROR\* )?"
+_AMD = rf"(?:amdgpu|radeon)(?: (?P<pci>{BDF}))?:? (?:amdgpu: )?(?:\[\w+\] )?"
+_DRM = r"\[drm:\w[\w.]*(?: \[\w+\])?\] (?:\*ERROR\* )?"
+_NOUVEAU = (
+    rf"nouveau (?:(?P<pci>{BDF}): |[E!]\[ *(?:\w+|[^\s\[\]]{{1,32}}\[\d+\])\](?:\[(?P<pci2>{BDF})\])? |\[ *\w+\]\[\S+ )"
+)
+"""Since kernel 4.3 the address stands first; from 3.7 on a level and a unit do (``E[  PFIFO][0000:01:00.0]``)."""
+
+
+def _refine_place(fields: Fields) -> Fields | None:
+    # Two ways to spell the head are two groups; one address is left.
+    return {**{k: v for k, v in fields.items() if k != "pci2"}, "pci": fields.get("pci") or fields.get("pci2", "")}
+
+
+_NOUVEAU_PATTERNS = (
+    Pattern(
+        "",
+        ("Pointer to ", "firmware unavailable"),
+        rf"{_NOUVEAU}\w+: ?(?:Pointer to .* (?:invalid|not found)|firmware unavailable)",
+        on_gpu,
+        refine=lambda _: None,  # said at every start
+    ),
+    Pattern(
+        "xid:{xid}",
+        ("gsp: Xid:",),
+        rf"nouveau (?P<pci>{BDF}): gsp: Xid:(?P<xid>[1-9]\d{{0,2}})\b ?(?P<rest>.*)",
+        on_gpu,
+    ),
+    Pattern(
+        "gpu:thermal",
+        ("hit the 'critical'", "hit the 'shutdown'", "hit the 'downclock'"),
+        rf"{_NOUVEAU}(?:therm: )?(?P<reason>temperature \(\d+ C\) hit the '\w+' threshold)",
+        on_gpu,
+        refine=_refine_place,
+        joins=20,
+    ),
+    Pattern(
+        "driver:firmware_missing",
+        ("failed to load ", "load for nouveau/"),
+        rf"{_NOUVEAU}(?:\w+: )?(?P<reason>failed to load \w+.*|Direct firmware load for nouveau/\S+ failed.*)",
+        on_gpu,
+        refine=_refine_place,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:engine_failed",
+        ("nouveau",),
+        (
+            rf"{_NOUVEAU}(?P<reason>.*(?:(?:init|ctor|create|construct)\w* failed,? -?\d+|failed to construct context"
+            rf"|unknown chipset|failed to create \w+).*)"
+            rf"|nouveau: probe of (?P<pci3>{BDF}) (?P<reason2>failed with error.*)"
+        ),
+        on_gpu,
+        refine=lambda f: _refine_place({**f, "pci": f.get("pci") or f.get("pci3", "")}),
+        joins=20,
+    ),
+    Pattern(
+        "gpu:page_fault",
+        ("nouveau",),
+        (
+            rf"{_NOUVEAU}(?P<reason>(?!bus: MMIO).*(?:fault \S+ \[|SCHED_ERROR|CACHE_ERROR|DMA_PUSHER|TRAP|killed"
+            rf"|DATA_ERROR|ILLEGAL|(?:read|write) fault|gsp: rc engn).*)"
+        ),
+        on_gpu,
+        refine=_refine_place,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:ring_timeout",
+        ("nouveau",),
+        rf"{_NOUVEAU}(?P<reason>.*(?:[Ff]ailed to idle channel|timeout|timed out|GPU lockup).*)",
+        on_gpu,
+        refine=_refine_place,
+        joins=20,
+    ),
+)
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -43,10 +116,28 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:reset_failed",
-        ("eset failed", "eset(", "Recovery Failed", "GPU init"),
+        ("eset failed", "eset(", "Recovery Failed"),
         (
             rf"{_AMD}(?P<reason>.*GPU reset(?:\(\d+\))? failed.*|.*GPU reset end with ret = -\d+.*"
-            rf"|GPU Recovery Failed.*|Fatal error during GPU init)"
+            rf"|GPU Recovery Failed.*)"
+        ),
+        on_gpu,
+        joins=30,
+    ),
+    Pattern(
+        "gpu:init_failed",
+        (
+            "GPU init",
+            "test failed (",
+            "of IP block <",
+            "_ip_init failed",
+            "testing IB on ",
+            "isabling GPU acceleration",
+        ),
+        (
+            rf"(?:{_AMD}|{_DRM})(?P<reason>Fatal error during GPU init|(?:radeon: |amdgpu: )?ring \S+ test failed .*"
+            rf"|\w+_init of IP block <\w+> failed .*|amdgpu_device_ip_init failed|.*failed testing IB on .*"
+            rf"|[Dd]isabling GPU acceleration.*)"
         ),
         on_gpu,
         joins=30,
@@ -61,9 +152,13 @@ PATTERNS: tuple[Pattern, ...] = (
             "failed to respond to msg",
             "failed to response msg",
             "might be in an unrecoverable state",
+            "stalled for more than ",
+            "GPU lockup ",
+            "GPU softreset",
         ),
         (
             rf"(?:{_AMD}|{_DRM})(?P<reason>ring \S+ timeout,.*|.*fence wait loop timeout expired|GPU reset begin.*"
+            rf"|ring \d+ stalled for more than .*|GPU lockup (?:CP stall|\().*|GPU softreset: .*"
             rf"|MES\S* failed to respon\w+.*|.*might be in an? unrecoverable state.*)"
         ),
         on_gpu,
@@ -71,30 +166,40 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:page_fault",
-        ("page fault (src_id", "no-retry page fault", "VM fault ("),
-        rf"{_AMD}(?P<reason>(?:\[\w+\] )?(?:no-retry |retry )?page fault \(src_id.*|.*VM fault \(.*)",
-        on_gpu,
-        joins=20,
-    ),
-    Pattern(
-        "gpu:page_fault",
-        ("nouveau",),
+        ("page fault (src_id", "no-retry page fault", "VM fault (", "GPU fault detected: "),
         (
-            rf"nouveau (?P<pci>{BDF}): (?P<reason>(?:fifo|gr|mmu|bus|disp)\w*:? .*(?:fault \S+ \[|SCHED_ERROR|TRAP"
-            rf"|killed|DATA_ERROR|ILLEGAL).*|.*channel \d+ killed.*)"
+            rf"{_AMD}(?P<reason>(?:\[\w+\] )?(?:no-retry |retry )?page fault \(src_id.*|.*VM fault \(.*"
+            rf"|GPU fault detected: .*)"
         ),
         on_gpu,
         joins=20,
     ),
+    *_NOUVEAU_PATTERNS,
     Pattern(
         "gpu:ring_timeout",
-        ("GPU HANG", "Engine reset", "nouveau"),
         (
-            rf"(?:(?:i915|xe) (?P<pci>{BDF}): .*?(?P<reason>GPU HANG: .*|Engine reset:.*)"
-            rf"|nouveau (?P<pci2>{BDF}): (?P<reason2>.*(?:failed to idle channel|timeout).*))"
+            "GPU HANG",
+            "Engine reset",
+            "Hangcheck timer elapsed",
+            "stuck on ",
+            "ASIC hang happened",
+            "Timedout job",
+            "Resetting chip ",
+        ),
+        (
+            rf"(?:(?:i915|xe) (?P<pci>{BDF}): |\[drm\] |{_DRM}|\[fglrx\] )(?:\[drm\] )?"
+            rf"(?P<reason>.*?GPU HANG: .*|.*?Engine reset:.*|Hangcheck timer elapsed.*|stuck on \w+ ring.*"
+            rf"|ASIC hang happened.*|.*Timedout job.*"
+            rf"|Resetting chip (?:after|for) .*)"
         ),
         on_gpu,
-        refine=lambda f: {**f, "pci": f.get("pci") or f.get("pci2", "")},
         joins=20,
+    ),
+    Pattern(
+        "gpu:display_stalled",
+        ("flip_done timed out", "Waiting for fences timed out"),
+        rf"(?:(?P<pci>{BDF}).*?)?(?P<reason>flip_done timed out|Waiting for fences timed out)",
+        on_gpu,
+        joins=30,
     ),
 )

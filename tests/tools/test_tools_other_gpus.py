@@ -1,0 +1,101 @@
+"""GPUs of other makers and other times: open drivers, old drivers, virtual GPUs; and what schedulers and plug-ins calm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from agent.policy import SitePolicy
+from agent.triage import triage
+from tools.document import TextDocument
+from tools.parsers import kernel_log
+from tools.sources.recording import RecordingSource
+
+NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
+
+
+def judge(tmp_path, text):
+    path = tmp_path / "paste.txt"
+    path.write_text(text, encoding="utf-8")
+    first = triage(RecordingSource([path], max_bytes=10**7).read_facts(), site=SitePolicy(), now=NOW).verdicts[0]
+    return first.fault, first.action
+
+
+def read(line):
+    return [
+        (e.code, e.fields.get("pci", "")) for e in kernel_log.parse(TextDocument("x", "", line + "\n")).facts.events
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "pci"),
+    [
+        ("nouveau 0000:0a:00.0: gsp: Xid:31 Ch 0000000c, engmask 00000111", "xid:31", "0000:0a:00.0"),
+        ("nouveau 0000:0a:00.0: gsp: rc engn:00000001 chid:8 type:31 scope:1 part:233", "gpu:page_fault", "0000:0a:00.0"),
+        ("nouveau 0000:0a:00.0: therm: temperature (97 C) hit the 'critical' threshold", "gpu:thermal", "0000:0a:00.0"),
+        ("nouveau E[  PGRAPH][0000:0a:00.0] init failed, -110", "gpu:engine_failed", "0000:0a:00.0"),
+        ("nouveau E[compton[877]] failed to idle channel 0xcccc0003 [compton[877]]", "gpu:ring_timeout", ""),
+        ("nouveau 0000:0a:00.0: unknown chipset (1b2000a1)", "gpu:engine_failed", "0000:0a:00.0"),
+        ("nouveau: probe of 0000:0a:00.0 failed with error -22", "gpu:engine_failed", "0000:0a:00.0"),
+        ("nouveau E[  PGRAPH][0000:0a:00.0] failed to load fuc41ad", "driver:firmware_missing", "0000:0a:00.0"),
+        ("[drm] nouveau 0000:0a:00.0: PFIFO_CACHE_ERROR - Ch 1/3 Mthd 0x0184 Data 0x8000000e", "gpu:page_fault",
+         "0000:0a:00.0"),
+        ("radeon 0000:0b:00.0: GPU lockup CP stall for more than 10144msec", "gpu:ring_timeout", "0000:0b:00.0"),
+        ("radeon 0000:0b:00.0: ring 3 stalled for more than 10240msec", "gpu:ring_timeout", "0000:0b:00.0"),
+        ("radeon 0000:0b:00.0: GPU fault detected: 146 0x0d36880c", "gpu:page_fault", "0000:0b:00.0"),
+        ("[drm:evergreen_startup [radeon]] *ERROR* ring 0 test failed (scratch(0x8504)=0xCAFEDEAD)", "gpu:init_failed", ""),
+        ("[drm:amdgpu_device_init [amdgpu]] *ERROR* hw_init of IP block <psp> failed -22", "gpu:init_failed", ""),
+        ("[drm] GPU HANG: ecode 7:1:0x6fbffffe, in glmark2 [914], reason: Hang on render ring", "gpu:ring_timeout", ""),
+        ("[drm:i915_hangcheck_elapsed [i915]] *ERROR* Hangcheck timer elapsed... render ring idle", "gpu:ring_timeout", ""),
+        ("[fglrx] ASIC hang happened", "gpu:ring_timeout", ""),
+        ("i915 0000:00:02.0: [drm] *ERROR* [CRTC:51:pipe A] flip_done timed out", "gpu:display_stalled", "0000:00:02.0"),
+        ("[nvidia-vgpu-vfio] 0c1d: start failed. status: 0x1", "driver:vgpu_error", ""),
+        ("NVRM: nvAssertOkFailedNoLog: Assertion failed: Reset required [NV_ERR_RESET_REQUIRED] (0x00000062) returned "
+         "from rmStatus @ fifo.c:9", "gpu:reset_required", ""),
+    ],
+)  # fmt: skip
+def test_lines_of_other_drivers(line, code, pci):
+    assert read(line) == [(code, pci)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nouveau 0000:0a:00.0: therm: temperature (61 C) went below the 'fanboost' threshold",
+        "nouveau 0000:0a:00.0: bus: MMIO read of 00000000 FAULT at 619444 [ PRIVRING ]",
+        "nouveau 0000:0a:00.0: DRM: Pointer to flat panel table invalid",
+        "nouveau  [     PFB][0000:0a:00.0] RAM size: 1024 MiB",
+        "radeon 0000:0b:00.0: ring 5 use gpu addr 0x0000000000072118",
+        "[drm] ring test on 3 succeeded in 2 usecs",
+    ],
+)
+def test_what_other_drivers_say_at_every_start_is_no_event(line):
+    assert read(line) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[ 7.1] NVRM: Xid (0004:00): 6, PE0002 0120 00000001 00000000 00000000 00000000\n", "gpu_app_fault"),
+        ("[ 7.1] NVRM: Xid (0000:05:00): 5, CMDre 00000001\n", "benign"),
+        ("[ 5.1] NVRM:  information.  The 304.88 NVIDIA driver will ignore\n[ 5.1] NVRM:  this GPU.  Continuing probe...\n"
+         "[ 5.2] NVRM: No NVIDIA graphics adapter found!\n", "gpu_driver_not_loaded"),
+        ("slurmstepd: error: *** JOB 12 ON gx-1 CANCELLED AT 2025-03-01T10:00:00 DUE TO TIME LIMIT ***\n"
+         "srun: error: gx-1: task 0: Killed\n", "benign"),
+        ("srun: error: gx-1: task 0: Killed\n", "job_crash"),
+        ("srun: error: gx-1: task 3: Segmentation fault\nslurmstepd: error: *** STEP 12.0 ON gx-1 CANCELLED AT "
+         "2025-03-01T10:00:00 ***\n", "job_crash"),
+        ("gx-1:4:9 [0] plugin.cc:9 NCCL WARN Could not bind listener, trying the next one\n"
+         "gx-1:4:9 [0] NCCL INFO NET/Fast : Connected after 12 retries.\n", "benign"),
+        ("gx-1:4:9 [0] plugin.cc:9 NCCL WARN Could not bind listener, trying the next one\n", "network_unreachable"),
+        ("gx-1:4:9 [0] a.cc:9 NCCL WARN Cannot get CPU affinity of the thread\n"
+         "gx-1:4:9 [0] NCCL INFO Connected all rings\n", "healthy"),
+        ("Didn't receive health check response for replica Replica(id='x1', deployment='llm') after 10.0s, marking it "
+         "unhealthy.\n", "llm_unavailable"),
+    ],
+)  # fmt: skip
+def test_what_is_made_of_them(tmp_path, text, fault):
+    told, action = judge(tmp_path, text)
+    assert told == fault
+    assert action not in ("drain_node", "reboot_node", "reset_gpu", "replace_part")
