@@ -50,7 +50,7 @@ _ARROW = re.compile(
     r"(?:\s*[(\[]?(?P<backing>[\w./-]+)[)\]]?)?\s*$"
 )
 _PHYSICAL = re.compile(r"(?:sd|nvme|vd|xvd)\w+")
-_SYMLINK = re.compile(r"(?P<name>[\w./+-]+)\s+->\s+(?:\.\./)*(?:/dev/)?(?P<device>dm-\d+)\s*$")
+_SYMLINK = re.compile(r"(?<![\w./+-])(?P<name>[\w./+-]+)\s+->\s+(?:\.\./)*(?:/dev/)?(?P<device>dm-\d+)\s*$")
 _DMSETUP = re.compile(r"^\s*(?P<name>[\w.+-]+)\s+\(25[0-9][:,]\s*(?P<minor>\d+)\)\s*$")
 _DOMSTATS = re.compile(r"^\s*(?:Domain:\s*'(?P<guest>[^']+)'|block\.\d+\.path=(?P<path>\S+)|[a-z]+(?:\.\w+)+=\S*)\s*$")
 _XE_FIELD = re.compile(r"^\s*(?P<key>[\w-]+)\s*\(\s*(?:RO|RW|SRO|MRO|MRW|SRW)\)\s*:\s*(?P<value>.*?)\s*$")

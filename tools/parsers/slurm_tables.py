@@ -30,7 +30,7 @@ _NODE = Lazy(r"^\s*NodeName=(?P<node>\S+)")
 _STATE = Lazy(r"\bState=(?P<state>[A-Z_+*$@~#!%^-]+)")
 _REASON = Lazy(r"^(?:.*\s)?Reason=(?P<reason>.*?)(?: \[(?P<who>[^\]@]*)@(?P<stamp>[^\]]*)\])?\s*$")
 _PAIRS = Lazy(r"^\s+[A-Z]\w+=")
-_SACCT = Lazy(r"^\s*JobID(?:\s+|\|)(?:\S+(?:\s+|\|))*?State\b")
+_SACCT = Lazy(r"^\s*JobID[\s|](?:[^\s|]*[\s|])*?State\b")
 _SINFO = Lazy(r"^(?:NODELIST\s+NODES\s+PARTITION\s+STATE|PARTITION\s+AVAIL\s+TIMELIMIT\s+NODES\s+STATE)")
 _BAD_STATE = Lazy(r"^(?:down|drain(?:ed|ing)?|drng|fail(?:ing)?)[*~#$@%^!-]*$")
 _PLANNED = Lazy(
