@@ -46,7 +46,7 @@ def mark_storage(events: Sequence[Event]) -> list[Event]:
     What the block layer calls an I/O error gets the code of what stands beside it: a bad link, silence, a common path.
     """
     named = name_unanswered(name_lost_in_transit(mark_failed_together(events)))
-    return mark_waiting(mark_removable(mark_mended(mark_kicked(named))))
+    return mark_waiting(name_gone_with_usb(mark_removable(mark_mended(mark_kicked(named)))))
 
 
 def name_lost_in_transit(events: Sequence[Event]) -> list[Event]:
@@ -195,6 +195,18 @@ def _is_on(event: Event, sticks: set[str]) -> bool:
     return name.startswith("mmcblk") or any(
         name and same_disk(Entity("disk", event.node, name), Entity("disk", event.node, stick)) for stick in sticks
     )
+
+
+def name_gone_with_usb(events: Sequence[Event]) -> list[Event]:
+    """Name failed requests of a drive on USB whose device left the bus near them, where no block is unreadable."""
+    gone = [event for event in events if event.code == "usb:disconnect"]
+    sick = {event.entity for event in events if event.code in MEDIA}
+    return [
+        replace(event, code="block:gone_with_usb")
+        if event.code == "block:io_error" and event.entity not in sick and _is_on_usb(event, gone)
+        else event
+        for event in events
+    ]
 
 
 def mark_waiting(events: Sequence[Event]) -> list[Event]:

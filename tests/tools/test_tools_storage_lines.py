@@ -132,6 +132,19 @@ storage:path_error|disk:nvme3|nvme nvme3: failed to connect socket: -111
 storage:path_error||sd 9:0:4:0: [sdu] tag#7 FAILED Result: hostbyte=DID_TRANSPORT_DISRUPTED driverbyte=DRIVER_OK
 storage:path_ok|disk:nvme3|nvme nvme3: Successfully reconnected (2 attempt)
 usb:disk_timeout|disk:sdu|sd 9:0:4:0: [sdu] tag#7 uas_eh_abort_handler 0 uas-tag 8 inflight: CMD OUT
+spdk:controller_lost|disk:0000:5e:00.0|[2025-03-04 10:11:12.204417] nvme_ctrlr.c:1100:nvme_ctrlr_fail: *ERROR*: [0000:5e:00.0, 0] in failed state.
+spdk:controller_lost|disk:0000:5e:00.0|nvme_ctrlr.c:2520:nvme_ctrlr_process_init Get registers for 0000:5e:00.0 failed while waiting for CSTS.RDY == 1
+spdk:media_error||nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: UNRECOVERED READ ERROR (02/81) qid:1 cid:88 cdw0:0 sqhd:0004 p:1 m:0 dnr:0
+storage:path_error||nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: ASYMMETRIC ACCESS INACCESSIBLE (03/02) qid:1 cid:88 cdw0:0 sqhd:0004 p:1 m:0 dnr:0
+storage:path_error||[2025-03-04 10:11:12.204417] nvme_ctrlr.c:1100:nvme_ctrlr_fail: *ERROR*: [nqn.2016-06.io.spdk:cnode8, 3] in failed state.
+storage:path_error||posix.c:1055:posix_sock_create: *ERROR*: connect() failed, errno = 110
+storage:path_error||ctrlr.c: 181:nvmf_ctrlr_keep_alive_poll: *NOTICE*: Disconnecting host nqn.2014-08.org.nvmexpress:uuid:88 from subsystem nqn.2016-06.io.spdk:cnode8 due to keep alive timeout.
+storage:path_ok||bdev_nvme.c:2183:_bdev_nvme_reset_ctrlr_complete: *NOTICE*: Resetting controller successful.
+scsi:controller_fault||mpt3sas_cm3: failure at drivers/scsi/mpt3sas/mpt3sas_scsih.c:12345/_scsih_probe()!
+scsi:controller_fault||qla2xxx [0000:5e:00.0]-5003:9: ISP System Error - mbx1=8841h mbx2=0h mbx3=0h.
+scsi:controller_fault||megaraid_sas 0000:5e:00.0: Reset failed, killing adapter scsi9.
+scsi:timeout|disk:sdu|sd 9:0:4:0: [sdu] tag#7 UNKNOWN(0x2003) Result: hostbyte=0x00 driverbyte=0x06 cmd_age=30s
+scsi:transport_error|disk:sdu|sd 9:0:4:0: [sdu] tag#7 FAILED Result: hostbyte=DID_ABORT driverbyte=DRIVER_OK
 usb:reset||usb 4-1.2: reset SuperSpeed USB device number 9 using xhci_hcd
 """.strip("\n").splitlines()
 
@@ -159,6 +172,10 @@ mpt3sas_cm0: log_info(0x31080000): originator(PL), code(0x08), sub_code(0x0000)
 smartd[881]: Device: /dev/sdu [SAT], SMART Prefailure Attribute: 1 Raw_Read_Error_Rate changed from 80 to 82
 smartd[881]: Device: /dev/sdu [SAT], starting scheduled Long Self-Test.
 smartd[881]: Device: /dev/nvme3, Critical Warning (0x00): none
+mpt2sas_cm3: sending diag reset !!
+mpt2sas_cm3: diag reset: SUCCESS
+nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: ABORTED - SQ DELETION (00/08) qid:1 cid:88 cdw0:0 sqhd:0004 p:0 m:0 dnr:0
+nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: INVALID FIELD (00/02) qid:0 cid:88 cdw0:0 sqhd:0004 p:1 m:0 dnr:1
 Lustre: Mounted stage-client
 """.strip("\n").splitlines()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.document import TextDocument
-from tools.parsers import btrfs_stats, multipath, raid_cards, zpool
+from tools.parsers import btrfs_stats, multipath, raid_cards, raid_rows, zpool
 
 ZPOOL = """\
   pool: stage
@@ -26,6 +26,41 @@ config:
           ata-M9         AVAIL
 
 errors: {errors}
+"""
+TW_CLI = """\
+Unit  UnitType  Status         %RCmpl  %V/I/M  Stripe  Size(GB)  Cache  AVrfy
+------------------------------------------------------------------------------
+u0    RAID-6    {unit}        -       -       64K     8841.88   RiW    ON
+u1    SPARE     VERIFYING      -       12%     -       931.505   -      ON
+
+VPort Status         Unit Size      Type  Phy Encl-Slot    Model
+------------------------------------------------------------------------------
+p0    OK             u0   931.51 GB SATA  0   -            MODEL 1
+p3    {port}         u0   931.51 GB SATA  3   -            MODEL 1
+"""
+MPT = """\
+ioc0 vol_id 3 type IM, 2 phy, 88 GB, state {state}, flags ENABLED
+ioc0 phy 0 scsi_id 8 MAKER    MODEL1           F123, 88 GB, state ONLINE, flags NONE
+"""
+ARECA = """\
+  # Ch# ModelName                       Capacity  Usage
+===============================================================================
+  1  1  MODEL ONE-88                     931.5GB  data
+  2  2  MODEL ONE-88                     931.5GB  {usage}
+===============================================================================
+GuiErrMsg<0x00>: Success.
+"""
+MAPPED = """\
+vg8-r5: 0 2097152 raid raid5_ls 3 A{second}A 1048576/1048576 idle 0
+vg8-mi: 0 2097152 mirror 2 254:57 254:58 2048/2048 1 A{second} 1 core
+"""
+CCISS = """\
+Controller: Smart Array P812
+  Board ID: 0x3249103c
+  Logical drives: 1
+/dev/cciss/c0d0: (Smart Array P812) RAID 5 Volume 0 status: {state}
+  Physical drives: 1
+         connector 2I box 1 bay 3                 MAKER   MODEL1            SERIAL88     HPD8 OK
 """
 HEALTHY = """\
   pool: stage
@@ -189,6 +224,21 @@ FORMS = [
     (raid_cards, CARD_LOG.format(text="Patrol Read complete"), []),
     (multipath, MAPS.format(one="active ready"), [("multipath:paths_left", ""), ("multipath:paths_left", "")]),
     (multipath, MAPS.format(one="failed faulty"), [("multipath:path_failed", ""), ("multipath:paths_left", "")]),
+    (raid_rows, TW_CLI.format(unit="OK      ", port="OK          "), []),
+    (
+        raid_rows,
+        TW_CLI.format(unit="DEGRADED", port="DEVICE-ERROR"),
+        [("md:degraded", "u0"), ("md:degraded", "p3")],
+    ),
+    (raid_rows, TW_CLI.format(unit="REBUILDING", port="SMART-FAILURE"), [("smart:failing", "p3")]),
+    (raid_rows, MPT.format(state="OPTIMAL"), []),
+    (raid_rows, MPT.format(state="DEGRADED"), [("md:degraded", "3")]),
+    (raid_rows, ARECA.format(usage="data"), []),
+    (raid_rows, ARECA.format(usage="Failed"), [("md:degraded", "2")]),
+    (raid_rows, MAPPED.format(second="A"), []),
+    (raid_rows, MAPPED.format(second="D"), [("md:degraded", "vg8-r5"), ("md:degraded", "vg8-mi")]),
+    (raid_rows, CCISS.format(state="OK."), []),
+    (raid_rows, CCISS.format(state="Using interim recovery mode."), [("md:degraded", "cciss/c0d0")]),
     (raid_cards, STORCLI.format(volume="Optl", drive="Onln"), []),
     (raid_cards, STORCLI.format(volume="Dgrd", drive="Failed"), [("md:degraded", "0/0"), ("md:degraded", "252:3")]),
     (raid_cards, STORCLI.format(volume="Dgrd", drive="Rbld"), [("md:degraded", "0/0")]),
@@ -220,7 +270,9 @@ def test_only_what_is_not_as_it_should_be_is_an_event(parser, text, expected):
 
 
 @pytest.mark.parametrize("text", ["State: x\nfoo: y", "pool: swimming", "[a].b 3", "1:2 x y", "array A", "Name: x"])
-@pytest.mark.parametrize("parser", [zpool, btrfs_stats, multipath, raid_cards], ids=lambda parser: parser.FORM)
+@pytest.mark.parametrize(
+    "parser", [zpool, btrfs_stats, multipath, raid_cards, raid_rows], ids=lambda parser: parser.FORM
+)
 def test_other_texts_are_left_alone(parser, text):
     assert parser.recognise(text.splitlines()) < 0.3
 

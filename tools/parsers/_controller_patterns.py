@@ -73,6 +73,35 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=3,
     ),
     Pattern(
+        # What stops an adapter from starting, and its own processor's end; a reset that succeeds says nothing.
+        "scsi:controller_fault",
+        (
+            "failure at ",
+            "Failed to initialize",
+            "failed to initialize",
+            "dapter failed to init",
+            "ISP System Error",
+            "Mailbox command timeout",
+            "mbx cmd timeout",
+            "dapter heartbeat failure",
+            "dapter Hardware Error",
+            "irmware halted",
+            "Parity error -- HCCR",
+            "HBA Error Attention",
+            "killing adapter",
+            "never cleared",
+        ),
+        (
+            r"(?<![\w-])(?P<controller>mpt[23]sas\w*|mpi3mr\w*|megaraid_sas|megasas|hpsa|smartpqi|aacraid|pm80xx|qla\w+"
+            r"|qedf|lpfc|bfa|fnic)\b.*?(?P<reason>failure at \S+\.c:\d+/\w+\(\)|[Ff]ailed to initialize (?:the )?"
+            r"(?:adapter|ISP|firmware|HBA|controller).*|[Aa]dapter failed to init.*|ISP System Error.*"
+            r"|Mailbox command timeout.*|mbx cmd timeout.*|Adapter heartbeat failure.*|Adapter Hardware Error.*|[Ff]irmware halted.*"
+            r"|Parity error -- HCCR.*|HBA Error Attention.*|.*killing adapter.*|.*reset adapter never cleared.*)"
+        ),
+        on_node,
+        joins=3,
+    ),
+    Pattern(
         "",
         ("/CRIT)", "/FATAL)", "/WARN)", "/DEAD)"),
         (

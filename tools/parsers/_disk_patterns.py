@@ -137,10 +137,18 @@ _BLOCK = (
     ),
     Pattern(
         "scsi:timeout",
-        ("DID_TIME_OUT", "timing out command", "task abort", "abort!", "hostbyte=0x03"),
+        (
+            "DID_TIME_OUT",
+            "timing out command",
+            "task abort",
+            "abort!",
+            "hostbyte=0x03",
+            "driverbyte=0x06",
+            "driverbyte=DRIVER_TIMEOUT",
+        ),
         (
             r"\bsd (?P<address>[\d:]+):(?: \[(?P<device>sd\w+)\])?.*?(?P<reason>DID_TIME_OUT|hostbyte=0x03"
-            r"|timing out command, "
+            r"|driverbyte=(?:0x06|DRIVER_TIMEOUT)|timing out command, "
             r"waited \S+|task abort: FAILED|attempting task abort)"
         ),
         on_disk,
@@ -158,6 +166,7 @@ _BLOCK = (
             "DID_ERROR",
             "DID_SOFT_ERROR",
             "DID_PARITY",
+            "DID_ABORT",
             "Unaligned partial completion",
             "iuCRC",
             "arity error",
@@ -165,7 +174,7 @@ _BLOCK = (
         ),
         (
             r"\b(?:sd|scsi) (?P<address>[\d:]+):"
-            r" \[(?P<device>sd\w+)\].*?(?P<reason>hostbyte=(?:DID_(?:ERROR|SOFT_ERROR|PARITY)|0x0[67b]\b)"
+            r" \[(?P<device>sd\w+)\].*?(?P<reason>hostbyte=(?:DID_(?:ERROR|SOFT_ERROR|PARITY|ABORT)|0x0[567b]\b)"
             r"|Unaligned partial completion.*|Add\. Sense: .*(?:iuCRC|[Pp]arity) error.*)"
         ),
         on_disk,

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 MAX_LINES = 200
 """A longer text is a log with its own noise; only a short paste is there for the sake of what it says (a guess)."""
 ALARM_SHARE = 0.5
+"""Where something else was read, as many lines must cry for what is unknown to be heard beside it (a guess)."""
+LONE_ALARM_SHARE = 0.1
+"""Where nothing was read, one line of ten is why the text was pasted (a guess)."""
 _ALARM = re.compile(
     r"(?i:(?<![\w=/.-])(?:errors?|err|fail(?:ed|s|ure|ures|ing)?|fatal|panic(?:ked)?|abort(?:ed|ing|s)?|time(?:d)?[ "
     r"-]?out"
@@ -19,7 +22,7 @@ _ALARM = re.compile(
 )
 _HARMLESS = re.compile(
     r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
-    r"|ACPI (?:BIOS )?"
+    r"|FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"

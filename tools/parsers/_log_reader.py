@@ -34,6 +34,7 @@ from tools.parsers import (
     _ras_patterns,
     _service_patterns,
     _shared_fs_patterns,
+    _spdk_patterns,
     _training_patterns,
 )
 from tools.parsers._app_forms import (
@@ -46,7 +47,7 @@ from tools.parsers._blocks import iterate_blocks
 from tools.parsers._foreign import speaks_of_gpus
 from tools.parsers._kernel_forms import Head, split_head
 from tools.parsers._line_shapes import Offsets, find_ends
-from tools.parsers._log_alarm import ALARM_SHARE, MAX_LINES, count_alarms
+from tools.parsers._log_alarm import ALARM_SHARE, LONE_ALARM_SHARE, MAX_LINES, count_alarms
 from tools.parsers._log_counter import LineCounter
 from tools.parsers._log_draft import Draft, conflicts, merge_match
 from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages, tells_name
@@ -93,6 +94,7 @@ APPLICATION_PATTERNS: tuple[Pattern, ...] = (
     *_collective_patterns.PATTERNS,
     *_orchestrator_patterns.PATTERNS,
     *_service_patterns.PATTERNS,
+    *_spdk_patterns.PATTERNS,
     *_training_patterns.PATTERNS,
 )
 """What programs and services write; tried after the kernel's."""
@@ -249,7 +251,7 @@ class LogReader:
         if not self._plain or self._counter.total > MAX_LINES:
             return
         alarms, first = count_alarms(text for _, text in self._plain)
-        if alarms < ALARM_SHARE * self._counter.total:
+        if not alarms or alarms < (ALARM_SHARE if self._kept else LONE_ALARM_SHARE) * self._counter.total:
             return
         number = next(number for number, text in self._plain if text == first)
         head = split_head(first)

@@ -22,8 +22,8 @@ from tools.types import Entity, Event, Line, Moment, Quote
 MAX_EVENTS = 5
 WELL = "wording:well"
 _WELL = re.compile(
-    r"(?i:(?<![\w-])(?:pass(?:ed)?|ok|okay|optimal|healthy|good|success(?:ful|fully)?|normal|enabled|online|completed"
-    r"|clean|active|running|(?:0|no|zero) (?:\w+ )?errors?|started|ready|supported|initiali[sz]ed)(?![\w-]))"
+    r"(?i:(?<![\w-])(?<!not )(?<!never )(?<!no longer )"
+    r"(?:pass(?:ed)?|ok|okay|optimal|healthy|good|success(?:ful|fully)?|normal|enabled|online|completed|clean|active|running|(?:0|no|zero) (?:\w+ )?errors?|started|ready|supported|initiali[sz]ed)(?![\w-]))"
 )
 
 
@@ -48,14 +48,21 @@ def read_wording(label: str, node: str, lines: Sequence[Line]) -> tuple[Event, .
     told = [line for line in lines if line.text.strip()]
     if not told or len(told) > MAX_LINES:
         return ()
-    votes = [(fault, line) for line in told if (fault := find_subject(line.text))]
+    # A line that cries is what a text was kept for; one that tells of well-being speaks of no fault by a word in it.
+    cries = [line for line in told if is_alarm(line.text)]
+    quiet = [line for line in told if not _WELL.search(line.text)]
+    votes = next((found for lines in (cries, quiet) if (found := _vote(lines))), [])
     if votes:
         first = Counter(fault for fault, _ in votes).most_common(1)[0][0]
         return tuple(_build(label, node, f"wording:{first}", (line for fault, line in votes if fault == first)))
     well = [line for line in told if _WELL.search(line.text)]
-    if well and not any(is_alarm(line.text) for line in told):
+    if well and not cries:
         return tuple(_build(label, node, WELL, well))
     return ()
+
+
+def _vote(lines: Iterable[Line]) -> list[tuple[str, Line]]:
+    return [(fault, line) for line in lines if (fault := find_subject(line.text))]
 
 
 def find_subject(text: str) -> str:

@@ -33,7 +33,9 @@ _NAME = Lazy(
     r"(?P<device>\d+)|ID\s+: (?P<id>[\d:]+)|Logical [Dd]rive [Nn]umber (?P<drive>\d+)"
     r"|Drive (?P<path>/c\d+(?:/e\d+)?/s\d+)\b)"
 )
-_STATE = Lazy(r"^\s*(?P<key>State|Firmware state|Status of [Ll]ogical [Dd]evice|Status)\s*: ?(?P<value>.+?)\s*$")
+_STATE = Lazy(
+    r"^\s*(?P<key>(?:Volume )?State|Firmware state|Status of (?:[Ll]ogical [Dd]evice|[Vv]olume)|Status)\s*: ?(?P<value>.+?)\s*$"
+)
 _COUNT = Lazy(
     r"^\s*(?P<key>Media Error Count|Other Error Count|Predictive Failure Count|Shield Counter|S\.M\.A\.R\.T\. warnings|"
     r"Medium errors?|Drive has flagged a S\.M\.A\.R\.T alert|S\.M\.A\.R\.T alert flagged by drive|Failure Predicted)"
@@ -56,7 +58,9 @@ _HEAD = Lazy(
     r"EID:Slt|EID:Slot|DG/VD|DG Arr|(?:BBU|Cachevault)_Info|Model +State)"
 )
 # storcli: 'CVPM02 Optimal 28C 2016/05/20', with more columns in newer ones
-_BATTERY = Lazy(r"^\s*(?:BBU|i?BBU\S*|CVPM\S*|CVFM\S*|SuperCap) +(?P<state>[A-Z][a-z]+)(?=\s+\d|\s*$)")
+_BATTERY = Lazy(
+    r"^\s*(?:BBU|i?BBU\S*|CVPM\S*|CVFM\S*|SuperCap) +(?!Information|Status)(?P<state>[A-Z][a-z]+)(?=\s+\d|\s*$)"
+)
 # MegaCli -AdpBbuCmd, storcli /cx/bbu show all: 'Battery Replacement required : Yes', 'Battery State  Optimal'
 _BATTERY_FIELD = Lazy(
     r"^\s*(?P<key>Battery Pack Missing|Battery Replacement required|Pack is about to fail & should be replaced"
