@@ -60,7 +60,7 @@ sxid:20034|[Mar 04 2025 09:25:03] [ERROR] [tid 881] detected NVSwitch fatal erro
 fabric:not_needed|[Mar 04 2025 09:25:03] [ERROR] [tid 881] request to query NVSwitch device information from NVSwitch driver failed with error:WARNING Nothing to do [NV_WARN_NOTHING_TO_DO]
 fabric:down|Mar  4 09:25:03 gpu-7 systemd[1]: nvidia-fabricmanager.service: Main process exited, code=exited, status=1/FAILURE
 fabric:down|Mar  4 09:25:03 gpu-7 systemd[1]: Failed to start NVIDIA fabric manager service.
-service:failed|Mar  4 09:25:03 gpu-7 systemd[1]: nvidia-persistenced.service: Failed with result 'exit-code'.
+driver:persistence_failed|Mar  4 09:25:03 gpu-7 systemd[1]: nvidia-persistenced.service: Failed with result 'exit-code'.
 slurm:error|[2025-03-04T09:25:03.120] slurmd: fatal: Unable to create a socket
 slurm:node_down|[2025-03-04T09:25:03.120] error: Nodes gpu-7 not responding, setting DOWN
 slurm:gpu_missing|[2025-03-04T09:25:03.120] error: _slurm_rpc_node_registration node=gpu-7: gres/gpu count reported lower than configured (7 < 8)

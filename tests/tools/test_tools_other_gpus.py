@@ -99,3 +99,31 @@ def test_what_is_made_of_them(tmp_path, text, fault):
     told, action = judge(tmp_path, text)
     assert told == fault
     assert action not in ("drain_node", "reboot_node", "reset_gpu", "replace_part")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("slurmd: error: Security violation, ping RPC from uid 991\n", "job_precondition_failed"),
+        ("[2025-02-02T08:00:00.100] error: Couldn't find the specified plugin name for cgroup/v2\n",
+         "job_precondition_failed"),
+        ("slurmd: error: Controller memory is not enabled!\nslurmd: error: cpu cgroup controller is not available.\n",
+         "job_precondition_failed"),
+        ("slurmd: error: Job 12 cgroup/v2: job_12 memory limit exceeded.\n", "host_memory_exhausted"),
+        ("2023-05-10 12:16:23.63: E cuda_driver.cc:271] failed call to cuInit: UNKNOWN ERROR (303)\n2023-05-10 12:16:23.64"
+         ": I cuda_diagnostics.cc:156] kernel driver does not appear to be running on this host (gx-1): /proc/driver/"
+         "nvidia/version does not exist\n", "gpu_driver_not_loaded"),
+        ("Nov 25 03:00:01 gx-1 (udev-worker)[77]: nvidia: Process '/sbin/modprobe nvidia-modeset' failed with exit code "
+         "1.\n", "gpu_driver_not_loaded"),
+        ("Nov 25 03:00:01 gx-1 systemd[1]: nvidia-persistenced.service: Failed with result 'exit-code'.\n",
+         "gpu_driver_fault"),
+        ("gx-1:4:9 [0] misc/ibvwrap.cc:63 NCCL WARN Failed to open libibverbs.so[.1]\n", "healthy"),
+        ("allocatable:\n  cpu: \"8\"\n  nvidia.com/gpu: \"3\"\ncapacity:\n  cpu: \"8\"\n  nvidia.com/gpu: \"4\"\n",
+         "gpu_missing"),
+        ("\"allocatable\": {\n  \"nvidia.com/gpu\": \"4\"\n},\n\"capacity\": {\n  \"nvidia.com/gpu\": \"4\"\n}\n", "healthy"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_service_or_a_program_from_its_gpus(tmp_path, text, fault):
+    told, action = judge(tmp_path, text)
+    assert told == fault
+    assert action not in ("reboot_node", "reset_gpu", "replace_part")

@@ -20,6 +20,10 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?i)out of memory|cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|hipErrorOutOfMemory"),
         "cuda:oom",
     ),
+    (
+        re.compile(r"(?i)libcuda\.so\S*: cannot open|kernel driver does not appear|\(303\)|SHARED_OBJECT_"),
+        "cuda:no_driver",
+    ),
     (re.compile(r"(?i)no CUDA-capable device|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE"), "cuda:no_device"),
     (
         re.compile(
@@ -59,6 +63,8 @@ _NUMBERS = {
     209: "cuda:no_kernel_image",
     214: "cuda:ecc",
     220: "cuda:nvlink",
+    302: "cuda:no_driver",
+    303: "cuda:no_driver",
     304: "cuda:os_error",
     721: "cuda:contained",
     801: "cuda:not_supported",
@@ -145,6 +151,16 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_job,
         refine=_refine,
+    ),
+    Pattern(
+        "cuda:no_driver",
+        ("failed call to cuInit: UNKNOWN ERROR (30", "kernel driver does not appear to be running", "libcuda.so"),
+        (
+            r"(?P<error>failed call to cuInit: UNKNOWN ERROR \(30[23]\)|kernel driver does not appear to be running on "
+            r"this host.*|libcuda\.so\S*: cannot open shared object file.*)"
+        ),
+        on_job,
+        joins=20,
     ),
     Pattern("cuda:ecc", ("ncorrectable ECC error",), r"(?P<error>uncorrectable ECC error(?: encountered)?)", on_job),
     Pattern(

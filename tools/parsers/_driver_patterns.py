@@ -119,9 +119,11 @@ PATTERNS: tuple[Pattern, ...] = (
             "nable to build the NVIDIA",
             "failed for nvidia",
             "var/lib/dkms/nvidia",
+            "modprobe nvidia",
         ),
         (
             r"could not insert '(?P<module>nvidia[\w-]*)': (?P<reason>.*)"
+            r"|modprobe nvidia\S* (?P<reason3>failed with exit code [1-9]\d*)"
             r"|(?P<reason2>[Uu]nable to (?:load the kernel module 'nvidia|build the NVIDIA kernel module).*"
             r"|dkms .*failed for nvidia.*|Consult /var/lib/dkms/nvidia\S* for more information.*)"
         ),

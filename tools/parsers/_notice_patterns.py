@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from tools.parsers._patterns import Pattern, on_job
 
-NCCL_HINTS = r"incoming CPU|[Aa]ffinity|\bNUMA\b|real path of|reverse path|iommu=pt|kernel command line|topology file"
+NCCL_HINTS = (
+    r"incoming CPU|[Aa]ffinity|\bNUMA\b|real path of|reverse path|iommu=pt|kernel command line|topology file|libibverbs"
+)
 """What NCCL would like to know for speed's sake: that it does not, stops nothing."""
 
 PATTERNS: tuple[Pattern, ...] = (

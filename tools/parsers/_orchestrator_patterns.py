@@ -278,10 +278,18 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("exceeded memory limit", "xceeded job memory limit", "been OOM Killed", "Out Of Memory"),
+        (
+            "exceeded memory limit",
+            "xceeded job memory limit",
+            "been OOM Killed",
+            "Out Of Memory",
+            "memory limit exceeded",
+        ),
         (
             r"(?P<reason>(?:[Ss]tep|[Jj]ob) (?P<job>\d+)\S* exceeded memory limit .*|srun: Exceeded job memory limit"
-            r"|step tasks have been OOM Killed|srun: error: (?P<host>\S+): tasks? [\d,-]+: Out Of Memory)"
+            r""
+            r"|(?:[Jj]ob|[Ss]tep|cgroup)\S* .*memory limit exceeded|step tasks have been OOM Killed"
+            r"|srun: error: (?P<host>\S+): tasks? [\d,-]+: Out Of Memory)"
         ),
         on_job,
         joins=20,

@@ -18,6 +18,8 @@ def _refine_unit(fields: Fields) -> Fields | None:
     unit = fields["unit"]
     if "fabric" in unit.lower():
         return {**fields, "code": "fabric:down"}
+    if "persistence" in unit.lower():
+        return {**fields, "code": "driver:persistence_failed"}
     return {**fields, "code": "slurm:error"} if unit.startswith(("slurm", "munge")) else fields
 
 
@@ -79,6 +81,15 @@ _FABRIC = (
         echoes=("fabric:not_needed",),
     ),
 )
+
+_SLURM_SETUP = (
+    r"(?<=error: )(?:Security violation.*|Do you have SlurmUser configured.*|.*cgroup controller is not available.*"
+    r"|Controller \w+ is not enabled!|Could(?:n't| not) (?:load|find)(?: the)? specified plugin.*"
+    r"|cgroup namespace .* not mounted\. aborting|slurmd initialization failed|.*Parsing error at unrecognized key.*"
+    r"|Unable to establish co\w+.*|Unable to determine this slurmd's NodeName.*|.*[Pp]rotocol authentication error.*"
+    r"|.*Incompatible versions of client and server.*|.*Zero Bytes were transmitted or received.*)"
+)
+"""What keeps a daemon of Slurm from starting or from being believed: users, plugins, control groups, versions."""
 
 _SLURM = (
     Pattern(
@@ -219,21 +230,39 @@ _SLURM = (
             "Unable to register",
             "nable to contact slurm controller",
             "Munge decode failed",
+            "Munge encode failed",
             "pyxis: ",
             "ealthCheck",
             "ealth check",
+            "Security violation",
+            "SlurmUser configured",
+            "cgroup controller is not available",
+            "is not enabled!",
+            "specified plugin",
+            "not mounted. aborting",
+            "initialization failed",
+            "unrecognized key",
+            "Unable to process configuration",
+            "Unable to establish co",
+            "Unable to determine this slurmd",
+            "rotocol authentication error",
+            "Incompatible versions",
+            "Zero Bytes were transmitted",
         ),
         (
             r"(?P<reason>"
             r"(?:[Ee]pi|[Pp])rolog (?:error|failed|failure|hung).*|launch failed requeued.*|has low "
             r"(?:real_memory|socket\S*) .*|(?:slurmd|slurmctld|slurmstepd)\S*: fatal: .*|error: pyxis: (?!\s).*"
             r"|(?:slurm\w*\S*|error): (?:error: )?Unable to register.*|[Uu]nable to contact slurm controller.*"
-            r"|.*drain\w* node.*[Pp]rolog.*|Munge decode failed.*|slurm\w* error: Unable to contact.*"
+            r"|.*drain\w* node.*[Pp]rolog.*"
+            r"|Munge (?:decode|encode) failed.*|slurm\w* error: Unable to contact.*"
             r"|.*(?:[Ss]lurm|\b[Nn]odes? |NHC|nhc|HealthCheckProgram|error: ).*[Hh]ealth ?[Cc]heck.*"
             r"(?:failed|timed out).*"
-            r"|[Hh]ealth ?[Cc]heck ?(?:Program|script).*(?:failed|timed out).*)"
+            r"|[Hh]ealth ?[Cc]heck ?(?:Program|script).*(?:failed|timed out).*"
+            rf"|{_SLURM_SETUP})"
         ),
         on_node,
+        joins=20,
     ),
     Pattern(
         "job:killed",

@@ -36,7 +36,9 @@ _CONDITION = Lazy(
 )
 _CONDITIONS_HEAD = Lazy(r"^\s*Type\s+Status\s+LastHeartbeatTime")
 _TAINT = Lazy(r"^(?:Taints:)?\s*(?P<key>[\w./-]+)(?:=[\w.-]*)?:(?:NoSchedule|NoExecute|PreferNoSchedule)\s*$")
-_GPUS = Lazy(r"^\s*(?:nvidia|amd)\.com/gpu:\s+(?P<count>\d{1,4})\s*$")
+_GPUS = Lazy(r"^\s*\"?(?:nvidia|amd)\.com/gpu\"?:\s+\"?(?P<count>\d{1,4})\"?,?\s*$")
+_AMOUNTS = Lazy(r"^\s*\"?(?P<section>[Cc]apacity|[Aa]llocatable)\"?:\s*\{?\s*$")
+"""What a node has and what of it can be given out: of a description, or of the object as YAML or JSON."""
 _FIELD = Lazy(r"^\s*[\w./ -]+[:=].*$|^\s+[\w.-]+/[\w.-]+")
 _CONDITIONS: Mapping[tuple[str, str], str] = {
     ("MemoryPressure", "True"): "kube:memory_pressure", ("DiskPressure", "True"): "limit:evicted",
@@ -73,7 +75,7 @@ def recognise(sample: Sequence[str]) -> float:
         return 0.95
     if any(_NODE_ROW.match(text) or _POD_ROW.match(text) or _CONDITION.match(text) for text in kept):
         return 0.9
-    parts = sum(bool(_DESCRIBED.match(text) or _NAME.match(text)) for text in kept)
+    parts = sum(bool(_DESCRIBED.match(text) or _NAME.match(text) or _AMOUNTS.match(text)) for text in kept)
     return 0.9 if parts > 1 or any(_TAINT.match(text) for text in kept) else 0.0
 
 
@@ -92,7 +94,7 @@ class _Table:
         self.node = ""
         self.is_described = False
         self.section = ""
-        self.capacity = 0
+        self.amounts: dict[str, int] = {}
 
     def read_head(self, line: Line) -> bool:
         is_head = bool(_HEAD.match(line.text))
@@ -113,8 +115,10 @@ class _Table:
             self._tell(line, _TAINTS.get(taint["key"].rpartition("/")[2]) if own else None, taint["key"])
         elif gpus is not None:
             self._compare_gpus(line, int(gpus["count"]))
+        elif amounts := _AMOUNTS.match(text):
+            self.is_described, self.section, self.columns = True, amounts["section"].lower(), []
         elif _DESCRIBED.match(text):
-            self.is_described, self.section, self.columns = True, text.split(":")[0], []
+            self.is_described, self.section, self.columns = True, "", []
         else:
             return bool(_CONDITIONS_HEAD.match(text) or (self.is_described and _FIELD.match(text)))
         return True
@@ -124,9 +128,13 @@ class _Table:
             self.sheet.add(line, Entity("node", node=self.node or self.sheet.node), code, {"reason": reason})
 
     def _compare_gpus(self, line: Line, count: int) -> None:
-        if self.section == "Allocatable" and count < self.capacity:
-            self._tell(line, "gpu:marked_unhealthy", f"{count} of {self.capacity} GPUs can be given out")
-        self.capacity = count if self.section == "Capacity" else self.capacity
+        if not self.section:
+            return
+        self.amounts[self.section] = count
+        if len(self.amounts) == 2 and self.amounts["allocatable"] < self.amounts["capacity"]:
+            told = f"{self.amounts['allocatable']} of {self.amounts['capacity']} GPUs can be given out"
+            self._tell(line, "gpu:marked_unhealthy", told)
+        self.amounts = {} if len(self.amounts) == 2 else self.amounts
 
     def read_row(self, line: Line) -> bool:
         if not self.columns:
