@@ -129,7 +129,8 @@ _CLOCKS = (
             r"|System clock was stepped by (?P<seconds3>-?[\d.]+) seconds.*|time correction of .*exceeds sanity "
             r"limit.*"
             r"|frequency error .*exceeds tolerance.*|step time server \S+ offset [+-]?[1-9]\d*\.\d+ sec"
-            r"|[Tt]ime just moved backwards by .*|clockcheck: clock jumped (?:back|for)ward.*)"
+            r"|[Tt]ime just moved backwards by .*|clockcheck: clock jumped (?:back|for)ward.*"
+            r")"
         ),
         on_node,
         refine=_refine_step,

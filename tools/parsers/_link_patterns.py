@@ -16,15 +16,20 @@ _VIRTUAL_NAME = (
     r"|lagg|wl|fwbr|fwpr|fwln|vmbr|nerdctl|podman|ppp|sit|gre|usb\d)"
 )
 _VIRTUAL = re.compile("^" + _VIRTUAL_NAME)
+_SWITCH_PORT = re.compile(r"(?:swp|Ethernet)\d")
 _NETDEV = (
-    r"(?P<device>(?:eth|en|ib|bond|team|rdma|roce|p\d+p|em|wwan|hsn|gpu|mlx|ens|eno|enp|net\d|lan\d|rail\d)[\w.-]*)"
+    r"(?P<device>(?:eth|en|ib|bond|team|rdma|roce|p\d+p|em|wwan|hsn|gpu|mlx|ens|eno|enp|net\d|lan\d|rail\d"
+    r"|swp\d|vmnic\d|nic\d)[\w.-]*)"
 )
 _BSD = r"(?P<device>(?:igb|igc|ixl?|em|re|bge|bxe|cxl|cxgbe|mlxen|mce|mlx5en|vmx|vtnet|ice|bnxt|bnxt|al|axe|ue)\d+)"
 
 
 def _refine_netdev(fields: Fields) -> Fields | None:
     made = flatten(fields, device=("device2", "device3", "device4"), reason=("reason2", "reason3", "reason4"))
-    return None if _VIRTUAL.match(made.get("device", "")) else made
+    if _VIRTUAL.match(made.get("device", "")):
+        return None
+    # A port of a switch that runs Linux: which node hangs on it is not told.
+    return {**made, "switch": "yes"} if _SWITCH_PORT.match(made.get("device", "")) else made
 
 
 def _refine_notice(fields: Fields) -> Fields | None:

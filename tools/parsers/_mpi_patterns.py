@@ -14,6 +14,8 @@ NET_REASONS = (
 """How sockets say that a peer cannot be reached."""
 
 _NETWORK = (
+    # What the libraries of user-space networking write before they abort.
+    Pattern("job:failed", ("PANIC in ",), r"^(?P<reason>PANIC in \w+\(\):.*)", on_job),
     Pattern(
         "network:timeout",
         ("libfabric:",),

@@ -187,6 +187,15 @@ _PORTS = (
         refine=_refine_uplink,
         joins=2,
     ),
+    # What applications of DPDK say of the ports that they hold themselves.
+    Pattern(
+        "",
+        ("LINK", "Link Down", "Link Up", "link down"),
+        r"(?:^|\] ?)(?P<device>LINK\d+) \(\d+\) \(\d+ Gbps\) (?P<state>DOWN|UP)"
+        r"|(?:^|: )(?P<device2>Port \d+):? Link (?P<state2>Down|Up)\b",
+        on_nic,
+        refine=lambda f: _refine_uplink(_fold(f)),
+    ),
     Pattern(
         "nic:link_down",
         ("Lost uplink redundancy", "Lost network connectivity on virtual switch", "NIC redundancy degraded"),

@@ -69,6 +69,16 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=60,
     ),
     Pattern(
+        "",
+        ("ieee80211 phy",),
+        r"ieee80211 (?P<device>phy\d+): (?P<reason>cmd \S+ timed out|timeout: 0x[1-9a-f]\w*"
+        r"|Hardware restart was requested"
+        r"|.*[Ff]irmware (?:crash|error|dead|timeout|hang).*|.*chip reset.*|rt2\w+: Error - .*)",
+        on_nic,
+        refine=lambda f: {**f, "code": "nic:firmware" if "rt2" not in f["reason"] else "nic:driver"},
+        joins=60,
+    ),
+    Pattern(
         "nic:wifi_lost",
         ("onnection to AP", "authenticated from", "isassociated from", "CTRL-EVENT-DISCONNECTED", "ith AP lost"),
         r"(?P<device>wl\w+): (?P<reason>Connection to AP \S+ lost|deauthenticated from \S+ \(Reason: .*"

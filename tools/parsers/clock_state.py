@@ -1,4 +1,4 @@
-"""Reads what a host says of its clock: `chronyc tracking` and `sources` of chrony 2 to 4, `timedatectl`, `ntpq -p`.
+"""Reads what a host says of its clock: `chronyc` of chrony 2 to 4, `timedatectl`, `ntpq -p`, linuxptp 2 to 4.
 
 A clock that is not disciplined is no proof that it is wrong; an offset of a tenth of a second is (a guess: logs of two
 hosts can then no longer be put in order by the second).
@@ -36,6 +36,10 @@ _NTPQ = Lazy(
     r"^(?P<tally>[ *#o+x.\-])(?P<name>\S+)\s+(?P<refid>\S+)\s+\d+\s+[a-zA-Z-]\s+\S+\s+\S+\s+(?P<reach>\d+)\s+"
     r"(?P<delay>-?[\d.]+)\s+(?P<offset>-?[\d.]+)\s+(?P<jitter>[\d.]+)\s*$"
 )
+_PTP = Lazy(
+    r"^(?:\S.{0,60} )?(?:ptp4l|phc2sys|ts2phc)\[\d[\d.]*\]: (?:\[[\w.-]+\] )?"
+    r"(?:.*?\b(?:rms|offset) +(?P<nanoseconds>-?\d+)\b)?"
+)
 _FAILURE = Lazy(r"^(?:506 Cannot talk to daemon|.*: Connection refused$|No association ID's returned)")
 
 
@@ -49,13 +53,18 @@ def recognise(sample: Sequence[str]) -> float:
     sources = sum(bool(_SOURCE.match(text)) for text in told)
     if fields >= 2 or (told and sources * 2 > len(told)):
         return 0.9
+    ptp = sum(bool((found := _PTP.match(text)) and found["nanoseconds"]) for text in told)
+    if ptp and sum(bool(_PTP.match(text)) for text in told) * 2 > len(told):
+        return 0.9
     return 0.9 if any(text.startswith("506 Cannot talk to daemon") for text in told) else 0.0
 
 
 def parse(document: Document) -> Parsed:
     """Make an event of an offset that matters, and of a clock that nothing disciplines."""
     state = _State(document)
-    parsed = state.sheet.read(state.read_tracking, state.read_sources, state.read_ntpq, state.read_timedate)
+    parsed = state.sheet.read(
+        state.read_tracking, state.read_sources, state.read_ntpq, state.read_timedate, state.read_ptp
+    )
     return Parsed(state.build(), parsed.unread)
 
 
@@ -122,6 +131,16 @@ class _State:
         self.told += 1
         if match["key"].lower() in ("system clock synchronized", "ntp synchronized") and match["value"].lower() == "no":
             self._tell(line, "clock:unsynchronised")
+        return True
+
+    def read_ptp(self, line: Line) -> bool:
+        match = _PTP.match(line.text)
+        if match is None:
+            return False
+        self.told += 1
+        offset = int(match["nanoseconds"][:18]) / 1e9 if match["nanoseconds"] else 0.0
+        if abs(offset) >= OFFSET_SECONDS:
+            self._tell(line, "clock:offset", seconds=f"{offset:g}")
         return True
 
     def close_table(self) -> None:
