@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from tools.errors import OperatorError
 from tools.harmless import redact_url
 
 Message = dict[str, Any]
+Hear = Callable[[str], None]
+"""Told each piece of an answer as it comes."""
 EndpointKind = Literal["rules", "local", "remote", "scripted"]
 
 
@@ -70,6 +72,32 @@ class Backend(Protocol):
     def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
         """Answer with one JSON object that fits the schema; no tools."""
         ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A backend whose answers can be heard as they grow."""
+
+    def stream(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float, hear: Hear
+    ) -> Reply:
+        """As :meth:`Backend.step`; no tools means that it must answer in words."""
+        ...
+
+
+def stream_reply(
+    backend: Backend, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float, hear: Hear
+) -> Reply:
+    """Ask, and hear the answer as it grows; one who cannot stream is heard all at once.
+
+    Raises:
+        ModelError: As for :meth:`Backend.step`.
+    """
+    if isinstance(backend, Streaming):
+        return backend.stream(messages, tools, seconds=seconds, hear=hear)
+    reply = backend.step(messages, tools, seconds=seconds)
+    hear(reply.text)
+    return reply
 
 
 def parse_endpoint(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.backend import Backend, EndpointKind, Message, Reply
+from agent.backend import Backend, EndpointKind, Hear, Message, Reply, stream_reply
 from agent.secret_forms import find_secrets
 from agent.site import Models
 from tools.errors import ModelError, SiteConfigError
@@ -102,6 +102,36 @@ class Mask:
         return [*names, *self._secrets.items()]
 
 
+class Unmasker:
+    """Puts names back into a text that comes in pieces: a stand-in that is cut in two waits for its rest.
+
+    No stand-in holds a blank, and none is recognised by what stands beyond one: so whole words are passed on.
+
+    Args:
+        mask: Whose stand-ins stand in the text.
+        hear: Told the text with its names.
+    """
+
+    def __init__(self, mask: Mask, hear: Hear) -> None:
+        self._mask = mask
+        self._hear = hear
+        self._pending = ""
+
+    def hear(self, piece: str) -> None:
+        """Take the next piece."""
+        text = self._pending + piece
+        end = max((at for at, letter in enumerate(text, 1) if letter.isspace()), default=0)
+        self._pending = text[end:]
+        if end:
+            self._hear(self._mask.show(text[:end]))
+
+    def close(self) -> None:
+        """Pass on what still waits: the text has ended."""
+        if self._pending:
+            self._hear(self._mask.show(self._pending))
+        self._pending = ""
+
+
 @dataclass(frozen=True)
 class MaskedBackend:
     """A backend to which only stand-ins are told, and whose answers are put back."""
@@ -126,6 +156,15 @@ class MaskedBackend:
     def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
         """As of the backend behind; see :class:`agent.backend.Backend`."""
         return self._show(self.inner.conclude(self._hide(messages), schema, seconds=seconds))
+
+    def stream(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float, hear: Hear
+    ) -> Reply:
+        """As of the backend behind, names put back in what is heard too; see :func:`agent.backend.stream_reply`."""
+        shown = Unmasker(self.mask, hear)
+        reply = stream_reply(self.inner, self._hide(messages), tools, seconds=seconds, hear=shown.hear)
+        shown.close()
+        return self._show(reply)
 
     def _hide(self, messages: Sequence[Message]) -> list[Message]:
         hidden = self.mask.hide_messages(messages)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
+from agent.backends.pieces import Pieces
 from agent.backends.wire import read_calls, read_error, read_usage
 from agent.preflight.endpoint import Answer, Question
 
@@ -91,66 +91,15 @@ class HttpEndpoint:
             yield chunk
 
     def _read_pieces(self, response: httpx.Response, started: float) -> Answer:
-        pieces = _Pieces()
-        pending = b""
+        pieces = Pieces()
         for chunk in self._until_late(response.iter_bytes(), started):
-            *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                pieces.add(line, time.monotonic() - started)
-        pieces.add(pending, time.monotonic() - started)
-        return pieces.build(time.monotonic() - started)
-
-
-@dataclass(slots=True)
-class _Pieces:
-    """A streamed answer as it grows."""
-
-    text: str = ""
-    calls: dict[int, dict[str, str]] = field(default_factory=dict)
-    finish_reason: str = ""
-    usage: object = None
-    first_seconds: float | None = None
-    error: str = ""
-
-    def add(self, line: bytes, seconds: float) -> None:
-        data = line.strip().removeprefix(b"data:").strip()
-        if not line.strip().startswith(b"data:") or data == b"[DONE]":
-            return
-        try:
-            piece = json.loads(data)
-        except ValueError:
-            self.error = self.error or "a piece of the stream is no JSON"
-            return
-        if not isinstance(piece, dict) or "error" in piece:
-            self.error = self.error or read_error(data.decode("utf-8", "replace"))[:MAX_MESSAGE_CHARACTERS]
-            return
-        self.usage = piece.get("usage") or self.usage
-        for choice in piece.get("choices") or []:
-            self._add_delta(choice.get("delta") or {}, seconds)
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
-
-    def _add_delta(self, delta: Mapping[str, Any], seconds: float) -> None:
-        rows = delta.get("tool_calls") or []
-        if (delta.get("content") or delta.get("reasoning_content") or rows) and self.first_seconds is None:
-            self.first_seconds = seconds
-        self.text += delta.get("content") or ""
-        for row in rows:
-            call = self.calls.setdefault(int(row.get("index") or 0), {"id": "", "name": "", "arguments": ""})
-            function = row.get("function") or {}
-            call["id"] = row.get("id") or call["id"]
-            call["name"] += function.get("name") or ""
-            call["arguments"] += function.get("arguments") or ""
-
-    def build(self, seconds: float) -> Answer:
-        rows = [
-            {"id": call["id"], "function": {"name": call["name"], "arguments": call["arguments"]}}
-            for call in self.calls.values()
-        ]
-        tokens_in, cached, tokens_out = read_usage(self.usage)
-        broken = self.error or ("" if self.finish_reason else "the stream ended without its end")
+            pieces.feed(chunk, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        broken = pieces.close(seconds)
+        tokens_in, cached, tokens_out = read_usage(pieces.usage)
         return Answer(
-            200, broken, self.text, read_calls(rows), self.finish_reason, tokens_in, cached, tokens_out,
-            seconds, self.first_seconds, streamed=True,
+            200, broken, pieces.text, pieces.calls, pieces.finish_reason, tokens_in, cached, tokens_out,
+            seconds, pieces.first_seconds, streamed=True,
         )  # fmt: skip
 
 

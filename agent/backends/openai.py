@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +19,8 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
-from agent.backend import EndpointKind, Message, Reply
+from agent.backend import EndpointKind, Hear, Message, Reply
+from agent.backends.pieces import Pieces
 from agent.backends.wire import parse_limit, read_calls, read_usage, tells_overflow
 from agent.dialect import (
     DONE,
@@ -46,6 +48,7 @@ UNPROVEN_WINDOW_TOKENS = 16_384
 ANSWER_SHARE = 4
 """An answer gets at most a quarter of the window (a guess)."""
 CHECK_FIX = "daytwo model check URL#NAME, which finds the window out"
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 TOOLS_FIX = "vllm serve MODEL --enable-auto-tool-choice --tool-call-parser qwen3_coder"
 
 
@@ -69,6 +72,8 @@ class OpenAIBackend:
         self._mode = profile.tool_mode if profile else "auto"
         self._strict = profile.strict if profile else True
         self._schema_works = profile.json_schema if profile else True
+        self._streams = profile is None or profile.streams is not False
+        self._streams_tools = profile is None or profile.streams_tools is not False
         self._window_tokens = (profile.window_tokens if profile else None) or UNPROVEN_WINDOW_TOKENS
         self._told_tools: Sequence[Mapping[str, Any]] = ()
         self.failure: ModelError | None = None
@@ -98,13 +103,39 @@ class OpenAIBackend:
         Raises:
             ModelError: The endpoint refused, hung, or answered with something that is no answer.
         """
+        return self._step(messages, tools, seconds, None)
+
+    def stream(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float, hear: Hear
+    ) -> Reply:
+        """As :meth:`step`, told piece by piece; without tools it is asked for words alone.
+
+        A server that does not stream is heard all at once.
+
+        Raises:
+            ModelError: As for :meth:`step`.
+        """
+        deadline = time.monotonic() + seconds
+        ask = partial(self._step, messages, tools) if tools else partial(self._ask, messages, {})
+        if self._streams and (self._streams_tools or not tools):
+            try:
+                return ask(seconds, hear)
+            except _StreamRefusedError:
+                self._streams = False
+        reply = ask(deadline - time.monotonic(), None)
+        hear(reply.text)
+        return reply
+
+    def _step(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], seconds: float, hear: Hear | None
+    ) -> Reply:
         self._told_tools = tools
         if self._mode in ("text", "none"):
-            return read_text_calls(self._ask(messages, {}, seconds), tools)
+            return read_text_calls(self._ask(messages, {}, seconds, hear), tools)
         offered: list[Mapping[str, Any]] = list(tools) if self._mode == "auto" else [*tools, FINISH_TOOL]
         if not self._strict:
             offered = list(drop_strict(offered))
-        reply = self._ask(messages, {"tools": offered, "tool_choice": self._mode}, seconds)
+        reply = self._ask(messages, {"tools": offered, "tool_choice": self._mode}, seconds, hear)
         # Where a call is demanded, an answer without one is an empty list: the model wants to say no more.
         empty = self._mode == "required" and not reply.calls and not reply.text
         return replace(reply, text=DONE) if empty else read_finish(reply)
@@ -124,17 +155,20 @@ class OpenAIBackend:
                 self._schema_works = False
         return self._ask(messages, {}, deadline - time.monotonic())
 
-    def _ask(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
+    def _ask(
+        self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float, hear: Hear | None = None
+    ) -> Reply:
         deadline = time.monotonic() + seconds
+        extra = {**extra, **(STREAM if hear is not None else {})}
         try:
             try:
-                return self._try(self._fit(messages, extra), extra, seconds)
+                return self._try(self._fit(messages, extra), extra, seconds, hear)
             except _OverflowError as error:
                 if not error.limit_tokens or error.limit_tokens >= self._window_tokens:
                     raise
                 self._window_tokens = error.limit_tokens
-                return self._try(self._fit(messages, extra), extra, deadline - time.monotonic())
-        except _SchemaRefusedError:
+                return self._try(self._fit(messages, extra), extra, deadline - time.monotonic(), hear)
+        except (_SchemaRefusedError, _StreamRefusedError):
             raise
         except ModelError as error:
             self.failure = error
@@ -151,26 +185,24 @@ class OpenAIBackend:
     def _answer_tokens(self) -> int:
         return min(MAX_ANSWER_TOKENS, self._window_tokens // ANSWER_SHARE)
 
-    def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float) -> Reply:
+    def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float, hear: Hear | None) -> Reply:
         deadline = time.monotonic() + min(seconds, self._timeout_seconds)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return _read_reply(self._post(messages, extra, deadline), messages, self._url)
+                return self._post(messages, extra, deadline, hear)
             except openai.APIStatusError as error:
                 wait = _find_wait(error)
                 if attempt == ATTEMPTS or wait is None or time.monotonic() + wait > deadline:
-                    raise _map_status(error, self._url, self._name, asked_schema="response_format" in extra) from None
+                    raise _map_status(error, self._url, self._name, extra) from None
                 time.sleep(wait)
             except (openai.OpenAIError, httpx2.HTTPError) as error:
                 raise self._map_error(error) from None
         raise ModelError(f"The model at {self._url} gave no answer.", fix="daytwo doctor")
 
-    def _post(self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float) -> bytes:
+    def _post(self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float, hear: Hear | None) -> Reply:
         left = deadline - time.monotonic()
         if left <= 0:
             raise self._late()
-        chunks: list[bytes] = []
-        size = 0
         with self._client.chat.completions.with_streaming_response.create(
             model=self._name,
             messages=cast("list[ChatCompletionMessageParam]", list(messages)),
@@ -179,14 +211,24 @@ class OpenAIBackend:
             timeout=left,
             extra_body=dict(extra),
         ) as response:
-            for chunk in response.iter_bytes():
-                chunks.append(chunk)
-                size += len(chunk)
-                if time.monotonic() > deadline:
-                    raise self._late()
-                if size > MAX_BODY_BYTES:
-                    raise ModelError(f"The answer of {self._url} is larger than {MAX_BODY_BYTES} bytes.", fix="")
-        return b"".join(chunks)
+            chunks = self._until_late(response.iter_bytes(), deadline)
+            if "event-stream" in response.headers.get("content-type", ""):
+                return _read_pieces(chunks, messages, self._url, hear)
+            body = b"".join(chunks)
+        reply = _read_reply(body, messages, self._url)
+        if hear is not None:
+            hear(reply.text)
+        return reply
+
+    def _until_late(self, chunks: Iterator[bytes], deadline: float) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if time.monotonic() > deadline:
+                raise self._late()
+            if size > MAX_BODY_BYTES:
+                raise ModelError(f"The answer of {self._url} is larger than {MAX_BODY_BYTES} bytes.", fix="")
+            yield chunk
 
     def _late(self) -> ModelError:
         return ModelError(
@@ -206,6 +248,10 @@ class OpenAIBackend:
 
 class _SchemaRefusedError(ModelError):
     """The server does not take a JSON schema; the same question without one may work."""
+
+
+class _StreamRefusedError(ModelError):
+    """The server does not stream; the same question answered at once may work."""
 
 
 class _OverflowError(ModelError):
@@ -254,6 +300,17 @@ def _read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
     return Reply(text, calls, tokens_in, tokens_cached, tokens_out, str(choices[0].get("finish_reason") or "stop"))
 
 
+def _read_pieces(chunks: Iterator[bytes], messages: Sequence[Message], url: str, hear: Hear | None) -> Reply:
+    """Put a streamed completion together; one that ends before its end is a `ModelError`."""
+    pieces = Pieces(hear)
+    for chunk in chunks:
+        pieces.feed(chunk)
+    if broken := pieces.close():
+        raise ModelError(f"The answer of {url} broke off ({broken}).", fix="look at the server's log")
+    tokens_in, tokens_cached, tokens_out = _count_usage(pieces.usage, messages, pieces.text)
+    return Reply(pieces.text, pieces.calls, tokens_in, tokens_cached, tokens_out, pieces.finish_reason)
+
+
 def _count_usage(usage: object, messages: Sequence[Message], text: str) -> tuple[int, int, int]:
     """Tokens in, of these cached, and out; estimated from characters where the server does not say."""
     tokens_in, cached, tokens_out = read_usage(usage)
@@ -276,7 +333,7 @@ def _find_wait(error: openai.APIStatusError) -> float | None:
     return max(wait, 0.0) if wait <= MAX_RETRY_AFTER_SECONDS else None
 
 
-def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_schema: bool) -> ModelError:
+def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mapping[str, Any]) -> ModelError:
     code = error.status_code
     said = " ".join(str(error.message).split())[:160]
     lists = f"curl {url}/models shows the names that are served; {name} may not be one"
@@ -293,7 +350,9 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, *, asked_sche
         overflow = _OverflowError(f"{url} takes no prompt so long ({code}: {said}).", fix=CHECK_FIX)
         overflow.limit_tokens = parse_limit(str(error.message))
         return overflow
-    if code in (400, 422) and asked_schema:
+    if code in (400, 422, 500, 501) and "stream" in extra and "stream" in said.lower():
+        return _StreamRefusedError(f"{url} does not stream ({code}: {said}).", fix=CHECK_FIX)
+    if code in (400, 422) and "response_format" in extra:
         return _SchemaRefusedError(f"{url} takes no JSON schema ({code}: {said}).", fix=TOOLS_FIX)
     if code in (400, 422) and "tool" in said.lower():
         return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
