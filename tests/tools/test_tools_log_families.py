@@ -269,7 +269,16 @@ def test_a_long_log_may_hold_cries() -> None:
 
 
 def test_a_log_of_other_things_with_one_cry_is_not_unexplained() -> None:
-    assert events("[   12.1] quuxdrv: hello\n[   12.2] quuxdrv: error\n[   12.3] quuxdrv: bye\n") == []
+    calm = "".join(f"[   12.{number}] quuxdrv: hello\n" for number in range(10))
+    cry = "[   13.2] quuxdrv: error\n"
+    assert events(calm + cry) == []
+    (event,) = events(calm[: len(calm) // 2] + cry)
+    assert (event.code, event.quote.line) == ("log:unexplained", 6)
+
+
+def test_one_cry_beside_something_that_is_known_is_left_to_it() -> None:
+    text = "[   12.1] nfs: server io3 OK\n[   12.2] quuxdrv: error\n[   12.3] quuxdrv: bye\n"
+    assert [event.code for event in events(text)] == ["nfs:ok"]
 
 
 def test_an_ata_port_is_its_disk_where_the_boot_tells() -> None:

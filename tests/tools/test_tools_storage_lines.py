@@ -145,6 +145,11 @@ scsi:controller_fault||qla2xxx [0000:5e:00.0]-5003:9: ISP System Error - mbx1=88
 scsi:controller_fault||megaraid_sas 0000:5e:00.0: Reset failed, killing adapter scsi9.
 scsi:timeout|disk:sdu|sd 9:0:4:0: [sdu] tag#7 UNKNOWN(0x2003) Result: hostbyte=0x00 driverbyte=0x06 cmd_age=30s
 scsi:transport_error|disk:sdu|sd 9:0:4:0: [sdu] tag#7 FAILED Result: hostbyte=DID_ABORT driverbyte=DRIVER_OK
+limit:disk_space||'rootfs' space usage 97.4% matches resource limit [space usage>90.0%]
+limit:disk_space||DISK CRITICAL - free space: /scratch 88 MB (1% inode=88%);
+limit:disk_space||sdt1: write failed, user block limit reached.
+limit:disk_space||pid 881 (rsync), uid 0 inumber 88 on /var: filesystem full
+limit:disk_space||flood stage disk watermark [95%] exceeded on [8841][node8], all indices on this node will be marked read-only
 usb:reset||usb 4-1.2: reset SuperSpeed USB device number 9 using xhci_hcd
 """.strip("\n").splitlines()
 
@@ -174,6 +179,9 @@ smartd[881]: Device: /dev/sdu [SAT], starting scheduled Long Self-Test.
 smartd[881]: Device: /dev/nvme3, Critical Warning (0x00): none
 mpt2sas_cm3: sending diag reset !!
 mpt2sas_cm3: diag reset: SUCCESS
+multipathd: sdt: add missing path
+multipathd: sdt: failed to get sysfs uid: Invalid argument
+DISK OK - free space: / 88412 MB (88% inode=99%);
 nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: ABORTED - SQ DELETION (00/08) qid:1 cid:88 cdw0:0 sqhd:0004 p:0 m:0 dnr:0
 nvme_qpair.c: 474:spdk_nvme_print_completion: *NOTICE*: INVALID FIELD (00/02) qid:0 cid:88 cdw0:0 sqhd:0004 p:1 m:0 dnr:1
 Lustre: Mounted stage-client

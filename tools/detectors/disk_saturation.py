@@ -105,7 +105,7 @@ def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
     """Say why figures that look alarming are not, and what averages since boot can tell."""
     old: list[tuple[Row, _Pressure]] = []
     for row in rows:
-        pressure = _measure(row)
+        pressure = _measure(row, is_reckoned=True)
         if pressure is None:
             continue
         if row.reason(_UTIL) in OLD_FACTORS:
@@ -144,14 +144,23 @@ def _latest_rows(rows: Iterator[Row]) -> list[Row]:
     return list(latest.values())
 
 
-def _measure(row: Row) -> _Pressure | None:
-    util, queue, wait = row.recent(_UTIL), row.recent(_QUEUE), _read_wait(row)
+def _measure(row: Row, *, is_reckoned: bool = False) -> _Pressure | None:
+    queue = row.recent(_QUEUE)
+    queue = _reckon_queue(row) if queue is None and is_reckoned else queue
+    util, wait = row.recent(_UTIL), _read_wait(row)
     if util is None or queue is None or wait is None:
         return None
     rate = sum(row.recent(signal) or 0.0 for signal in _RATES)
     is_flash = row.entity.name.startswith("nvme") or rate > ARM_REQUESTS_PER_SECOND
     slow = SLOW_FLASH_SECONDS if is_flash else SLOW_SECONDS
     return _Pressure(util, queue, wait, slow)
+
+
+def _reckon_queue(row: Row) -> float | None:
+    """Mean number of open requests by Little's law: requests a second times their wait; it only calms."""
+    pairs = [(row.recent(rate), row.recent(wait)) for rate, wait in zip(_RATES, _AWAITS, strict=True)]
+    known = [rate * wait for rate, wait in pairs if rate is not None and wait is not None]
+    return sum(known) if known else None
 
 
 def _read_wait(row: Row) -> float | None:

@@ -95,7 +95,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?<![\w-])(?P<controller>mpt[23]sas\w*|mpi3mr\w*|megaraid_sas|megasas|hpsa|smartpqi|aacraid|pm80xx|qla\w+"
             r"|qedf|lpfc|bfa|fnic)\b.*?(?P<reason>failure at \S+\.c:\d+/\w+\(\)|[Ff]ailed to initialize (?:the )?"
             r"(?:adapter|ISP|firmware|HBA|controller).*|[Aa]dapter failed to init.*|ISP System Error.*"
-            r"|Mailbox command timeout.*|mbx cmd timeout.*|Adapter heartbeat failure.*|Adapter Hardware Error.*|[Ff]irmware halted.*"
+            r"|Mailbox command timeout.*|mbx cmd timeout.*|Adapter heartbeat failure.*|Adapter Hardware Error.*"
+            r"|[Ff]irmware halted.*"
             r"|Parity error -- HCCR.*|HBA Error Attention.*|.*killing adapter.*|.*reset adapter never cleared.*)"
         ),
         on_node,

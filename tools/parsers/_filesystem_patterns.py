@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tools.parsers import _pool_patterns
+from tools.parsers import _pool_patterns, _space_patterns
 from tools.parsers._patterns import Fields, Pattern, on_node
 
 _STICKS = frozenset({"FAT-fs", "exFAT-fs", "NTFS-fs", "ntfs3"})
@@ -182,4 +182,5 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
     ),
     *_pool_patterns.PATTERNS,
+    *_space_patterns.PATTERNS,
 )

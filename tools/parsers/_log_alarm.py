@@ -5,8 +5,11 @@ The words are how programs in English name trouble; the harmless lines are those
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
 
 MAX_LINES = 200
 """A longer text is a log with its own noise; only a short paste is there for the sake of what it says (a guess)."""
@@ -22,7 +25,7 @@ _ALARM = re.compile(
 )
 _HARMLESS = re.compile(
     r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
-    r"|FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
+    r"|free space cache|FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"
@@ -36,12 +39,19 @@ _HARMLESS = re.compile(
 
 def is_alarm(text: str) -> bool:
     """Say whether a line names trouble and is not one of those known to do so for nothing."""
-    return bool(_ALARM.search(text)) and not _HARMLESS.search(text)
+    return bool(_ALARM.search(text)) and not is_harmless(text)
 
 
 def is_harmless(text: str) -> bool:
     """Say whether a line is one of those known to name trouble for nothing."""
-    return bool(_HARMLESS.search(text))
+    return bool(_HARMLESS.search(text) or _load_harmless().search(text))
+
+
+@cache
+def _load_harmless() -> re.Pattern[str]:
+    """What `catalogue/harmless.csv` names, each row of which tells why it is nothing."""
+    table = files("tools").joinpath("catalogue", "harmless.csv").read_text(encoding="utf-8")
+    return re.compile("|".join(f"(?:{row['pattern']})" for row in csv.DictReader(table.splitlines())))
 
 
 def count_alarms(lines: Iterable[str]) -> tuple[int, str]:

@@ -38,7 +38,7 @@ def score_forms(sample: Sequence[str]) -> tuple[float, float]:
             application += of_app
         elif app.form or head.form or is_progress(head.text):
             application += 1
-        elif is_understood(raw):
+        elif is_understood(raw) or pattern_table().knows(head.text):
             kernel += 1
         evidence_kernel += found is not None and not of_app
         evidence_application += of_app

@@ -6,7 +6,7 @@ dm-crypt,dm-verity}.c; Monitor.c of mdadm 2.6 to 4.3; multipath-tools 0.4.9 to 0
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Fields, Pattern, on_disk, on_node
+from tools.parsers._patterns import Fields, Pattern, no_event, on_disk, on_node
 
 
 def _refine_members(fields: Fields) -> Fields | None:
@@ -106,6 +106,21 @@ _MULTIPATH = (
         ("remaining active paths: ",),
         r"(?P<map>[\w.-]+): remaining active paths: (?P<active>[1-9]\d*)",
         on_node,
+    ),
+    Pattern(
+        # A local drive without an identity is none that multipath could serve.
+        "multipath:paths_left",
+        (
+            "add missing path",
+            "ailed to get udev uid",
+            "ailed to get sysfs uid",
+            "ailed to get sgio uid",
+            "set, blacklisted",
+        ),
+        r"(?:\bmultipathd?\S*: )?(?P<hop>\w+): (?:add missing path|failed to get (?:udev|sysfs|sgio) uid.*"
+        r"|.*blacklisted)",
+        on_node,
+        refine=no_event,
     ),
     Pattern(
         "multipath:path_ok",

@@ -23,7 +23,8 @@ MAX_EVENTS = 5
 WELL = "wording:well"
 _WELL = re.compile(
     r"(?i:(?<![\w-])(?<!not )(?<!never )(?<!no longer )"
-    r"(?:pass(?:ed)?|ok|okay|optimal|healthy|good|success(?:ful|fully)?|normal|enabled|online|completed|clean|active|running|(?:0|no|zero) (?:\w+ )?errors?|started|ready|supported|initiali[sz]ed)(?![\w-]))"
+    r"(?:pass(?:ed)?|ok|okay|optimal|healthy|good|success(?:ful|fully)?|normal|enabled|online|completed|clean"
+    r"|active|running|(?:0|no|zero) (?:\w+ )?errors?|started|ready|supported|initiali[sz]ed)(?![\w-]))"
 )
 
 

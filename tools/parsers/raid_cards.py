@@ -34,7 +34,8 @@ _NAME = Lazy(
     r"|Drive (?P<path>/c\d+(?:/e\d+)?/s\d+)\b)"
 )
 _STATE = Lazy(
-    r"^\s*(?P<key>(?:Volume )?State|Firmware state|Status of (?:[Ll]ogical [Dd]evice|[Vv]olume)|Status)\s*: ?(?P<value>.+?)\s*$"
+    r"^\s*(?P<key>(?:Volume )?State|Firmware state|Status of (?:[Ll]ogical [Dd]evice|[Vv]olume)"
+    r"|Status)\s*: ?(?P<value>.+?)\s*$"
 )
 _COUNT = Lazy(
     r"^\s*(?P<key>Media Error Count|Other Error Count|Predictive Failure Count|Shield Counter|S\.M\.A\.R\.T\. warnings|"
