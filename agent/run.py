@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.backend import Message, Reply
 from agent.types import Usage
 
 HEAD_CHARACTERS = 400
@@ -39,6 +40,8 @@ class Run:
         tool_counts: ``calls``, ``repeated``, ``unknown``, ``invalid``, ``empty``, ``not_read``.
         rejected: Why the model's opinion was not used; empty where it was.
         check_next: What the model would read next: for people, never acted on.
+        messages: The whole conversation, as it was held on this machine.
+        replies: Every answer of the model as it came, in order: with them the investigation can be held again.
     """
 
     run_id: str
@@ -52,6 +55,8 @@ class Run:
     tool_counts: Mapping[str, int] = field(default_factory=dict)
     rejected: str = ""
     check_next: str = ""
+    messages: tuple[Message, ...] = ()
+    replies: tuple[Reply, ...] = ()
 
 
 def build_step(

@@ -34,11 +34,12 @@ MAX_SPOKEN_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for every investigation of one triage: whose commands, how much it may cost, and the time."""
+    """What holds for every investigation of one triage: whose commands, how much it may cost, the time, the prices."""
 
     site: SitePolicy
     budget: Budget
     now: datetime
+    price: Callable[[Usage], Usage] = field(default=lambda usage: usage)
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ class Seat:
                 tool_counts=dict(self.toolbox.counts),
                 rejected=state["opinion"].rejected,
                 check_next=conclusion.check_next if conclusion else "",
+                messages=tuple(state["messages"]),
+                replies=tuple(state.get("replies", [])),
             )
             self.record_run(run)
         return {}
@@ -213,13 +216,14 @@ class Seat:
 
     def _sum_usage(self, state: State) -> Usage:
         replies: list[Reply] = state.get("replies", [])
-        return Usage(
+        usage = Usage(
             calls=len(replies),
             tokens_in=sum(reply.tokens_in for reply in replies),
             tokens_cached=sum(reply.tokens_cached for reply in replies),
             tokens_out=sum(reply.tokens_out for reply in replies),
             seconds=round(_since(self.started), 3),
         )
+        return self.terms.price(usage)
 
 
 def _since(began: float) -> float:

@@ -80,7 +80,8 @@ class Endpoint(Border):
         url, name: Base URL and the model's name at the server.
         key_env: Name of the environment variable with its key; the key itself stands in no file.
         in_flight: Most requests at once; None goes by what its profile and its metrics say.
-        gpu_hour_usd, gpus: What a GPU of a local server costs an hour, and how many it holds.
+        gpus, gpu_hour_usd: How many GPUs a local server holds, and what one costs an hour, all in.
+        gpu_watts, kwh_usd: What one draws under load, and the price of power: what asking it adds to the bill.
         million_in_usd, million_cached_usd, million_out_usd: Prices of a hosted one; None looks the model up.
     """
 
@@ -91,6 +92,8 @@ class Endpoint(Border):
     in_flight: Annotated[int | None, Field(ge=1)] = None
     gpus: Annotated[int, Field(ge=0)] = 0
     gpu_hour_usd: float | None = None
+    gpu_watts: float | None = None
+    kwh_usd: float | None = None
     million_in_usd: float | None = None
     million_cached_usd: float | None = None
     million_out_usd: float | None = None

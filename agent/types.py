@@ -118,7 +118,10 @@ class ModelUse(Border):
 
 
 class Usage(Border):
-    """What the model cost. `cost` is null where the price is not known, never 0."""
+    """What the model cost, in dollars. A cost is null where the price is not known, never 0.
+
+    `cost` is all that is to be paid, of a local server its GPUs' hours; `cost_marginal` what this one added to it.
+    """
 
     calls: int
     tokens_in: int
@@ -126,6 +129,8 @@ class Usage(Border):
     tokens_out: int
     seconds: float
     cost: float | None = None
+    cost_marginal: float | None = None
+    cost_basis: str | None = None
 
 
 class Verdict(Border):

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from agent.backend import Budget
 from agent.backends.openai import open_model
+from agent.cost import price_usage
 from agent.graph import investigate
 from agent.masking import guard_endpoint
 from agent.policy import SitePolicy
@@ -74,7 +75,8 @@ def build_model_investigator(
         progress: Tells whom the model looks at, for as long as it does.
     """
     backend = open_model(endpoint, settings)
-    guarded = guard_endpoint(backend, endpoint[0], facts, load_site(settings.site_file).models)
+    models = load_site(settings.site_file).models
+    guarded = guard_endpoint(backend, endpoint[0], facts, models)
     site = SitePolicy(scheduler=settings.scheduler)
     library = _open_library(settings)
     patience = Patience(settings.model_total_seconds)
@@ -83,7 +85,8 @@ def build_model_investigator(
         if end := patience.find_end():
             return silent(end)(case, book)
         seconds = min(settings.investigation_seconds, patience.left_seconds)
-        terms = Terms(site, Budget(steps=settings.max_steps, seconds=seconds, window_tokens=backend.window_tokens), now)
+        budget = Budget(steps=settings.max_steps, seconds=seconds, window_tokens=backend.window_tokens)
+        terms = Terms(site, budget, now, lambda usage: price_usage(usage, *endpoint, models))
         try:
             with progress(neutralise(str(case.primary.entity))):
                 context = ToolContext(facts, book)

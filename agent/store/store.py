@@ -195,6 +195,20 @@ class Store:
                 for row in session.scalars(query)
             ]
 
+    def list_investigations(self, *, limit: int = 20) -> list[dict[str, Any]]:
+        """The audits of investigations, newest first, each with `run_id` and `time_seconds`."""
+        query = select(RunRow).where(RunRow.kind == "investigation").order_by(RunRow.time_seconds.desc())
+        with self._read() as session:
+            rows = session.scalars(query.limit(max(1, min(limit, MAX_ROWS))))
+            return [{"run_id": row.run_id, "time_seconds": row.time_seconds, **row.document} for row in rows]
+
+    def find_investigations(self, run_id: str) -> list[dict[str, Any]]:
+        """The audits whose id begins so, at most six."""
+        query = select(RunRow).where(RunRow.kind == "investigation", RunRow.run_id.startswith(run_id, autoescape=True))
+        with self._read() as session:
+            rows = session.scalars(query.limit(6))
+            return [{"run_id": row.run_id, "time_seconds": row.time_seconds, **row.document} for row in rows]
+
     def add_records(self, records: Iterable[Record]) -> int:
         """Keep records beside a triage, such as a person's clear.
 
