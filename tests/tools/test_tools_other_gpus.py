@@ -127,3 +127,31 @@ def test_what_keeps_a_service_or_a_program_from_its_gpus(tmp_path, text, fault):
     told, action = judge(tmp_path, text)
     assert told == fault
     assert action not in ("reboot_node", "reset_gpu", "replace_part")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("chroot: failed to run command 'nvidia-smi': No such file or directory\ncommand failed, retrying after 5 seconds\n",
+         "gpu_driver_not_loaded"),
+        ("NAME       DESIRED   CURRENT   READY   UP-TO-DATE   AVAILABLE   NODE SELECTOR   AGE\n"
+         "exporter   4         4         1       4            1           gpu=true        3h\n", "job_precondition_failed"),
+        ("NAME     READY   UP-TO-DATE   AVAILABLE   AGE\nserver   2/2     2            2           3h\n", "healthy"),
+        ("Memory access fault by GPU node-3 (Agent handle: 0x5581) on address 0x7f0a. Reason: Page not present.\n",
+         "gpu_app_fault"),
+        ("HW Exception by GPU node-4 (Agent handle: 0x12) reason :GPU Hang\n", "gpu_app_fault"),
+        ("gx-1:4:9 [0] /src/transport/p2p.cc:201 NCCL WARN hipIpcOpenMemHandle failed : invalid argument\n",
+         "gpu_app_fault"),
+        ("12:00:01 WARN: NVML: can't get fan speed for GPU #2, error code 999\n", "sensor_invalid"),
+        ("[ 7.1] NVRM Xid (PCI:0000:0b:00) : 31, Ch 00000009, intr 00008000\n", "gpu_app_fault"),
+        ("[2025-07-19 10:43:06,114] [WARNING] [runner.py:196:fetch_hostfile] Unable to find hostfile, will proceed with "
+         "training with local resources only.\n", "healthy"),
+        ("DCGM_FI_DEV_GPU_TEMP{gpu=\"0\",UUID=\"GPU-1\",Hostname=\"gx-1\"} 41\n", "healthy"),
+        ("DCGM_EXP_XID_ERRORS_COUNT{gpu=\"1\",Hostname=\"gx-1\",window_size_in_ms=\"300000\",xid=\"79\"} 1\n", "gpu_off_bus"),
+        ("DCGM_EXP_XID_ERRORS_COUNT{gpu=\"1\",Hostname=\"gx-1\",window_size_in_ms=\"300000\",xid=\"79\"} 0\n", "healthy"),
+    ],
+)  # fmt: skip
+def test_metrics_workloads_and_runtimes(tmp_path, text, fault):
+    told, action = judge(tmp_path, text)
+    assert told == fault
+    assert action not in ("reset_gpu", "replace_part", "drain_node")

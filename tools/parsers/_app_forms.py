@@ -82,7 +82,11 @@ _TITLED = re.compile(
 )
 """A program's title and a level, as TensorRT and TensorRT-LLM write them."""
 
+_METRIC = re.compile(r"^(?:# (?:HELP|TYPE) [a-zA-Z_:][\w:]* \S|[a-zA-Z_:][\w:]*\{\w+=\"[^\n]*\} -?[\d.]+)")
+"""A metric as Prometheus reads it, and what stands before it."""
+
 _WHOLE = (
+    ("metric", _METRIC),
     ("titled", _TITLED),
     ("traceback", _TRACEBACK),
     ("event", _EVENT),

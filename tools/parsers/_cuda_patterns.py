@@ -104,6 +104,17 @@ PATTERNS: tuple[Pattern, ...] = (
         refine=_refine,
     ),
     Pattern(
+        "",
+        ("NCCL WARN hip", "NCCL WARN HIP", "HW Exception by GPU", "Memory access fault by GPU", "HSA_STATUS_ERROR"),
+        (
+            r"NCCL WARN (?P<error>hip[A-Z]\w+ failed.*|HIP failure.*)|(?P<error2>HW Exception by GPU "
+            r"node-(?P<gpu_index>\d+).*|Memory access fault by GPU node-\d+.*|HSA_STATUS_ERROR\w*)"
+        ),
+        on_job,
+        refine=lambda f: _refine({**f, "error": f.get("error") or f.get("error2", "")}),
+        joins=20,
+    ),
+    Pattern(
         "cuda:oom",
         (
             "CUDA out of memory",

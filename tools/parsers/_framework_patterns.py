@@ -178,6 +178,13 @@ _REQUESTS = (
 
 _FILES = (
     Pattern(
+        "limit:shared_memory",
+        ("instead of /dev/shm",),
+        r"(?P<reason>object store is using /tmp instead of /dev/shm.*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
         "",
         ("[Errno ", "(os error ", "errno = "),
         r"(?:\[Errno |\(os error |errno = )(?P<errno>\d{1,3})\b[\])]?:? ?(?P<reason>.*)",

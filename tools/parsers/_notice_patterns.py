@@ -34,6 +34,9 @@ PATTERNS: tuple[Pattern, ...] = (
             "too old to support healt",
             "gsp_log_",
             "NCCL WARN",
+            "Unable to find hostfile",
+            "dev libraries",
+            "sparse_attn requires",
         ),
         (
             r"(?P<reason>\[c10d\] The IPv6 network addresses of .* cannot be retrieved"
@@ -46,6 +49,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|process group has NOT been destroyed before we destruct"
             r"|NCCL WARN Could not find a path for pattern -?\d+, falling back to simple order"
             rf"|NCCL WARN .*(?:{NCCL_HINTS})"
+            r"|Unable to find hostfile, will proceed with|async_io requires the dev|sparse_attn requires a torch"
             r"|\d+ pytorch allocator cache flushes since last step|is too old to support healt\w+"
             r"|Warning: could not find environment variable|parameters will be used, which may result in lower)"
         ),

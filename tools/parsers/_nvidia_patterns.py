@@ -92,7 +92,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ("Xid (",),
         (
             rf"\bXid \((?:{PCI}(?: GPU-I:(?P<gpu_instance>\d+))?(?: GPU-CI:"
-            rf"(?P<compute_instance>\d+))?)?[^)]{{0,60}}\):? (?P<xid>\d+)\b(?:[,:] ?(?P<rest>.*))?"
+            rf"(?P<compute_instance>\d+))?)?[^)]{{0,60}}\) ?:? (?P<xid>\d+)\b(?:[,:] ?(?P<rest>.*))?"
         ),
         on_gpu,
         refine=_refine_xid,

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import re
 
-from tools.entities import make_gpu
-from tools.parsers import _kube_patterns
+from tools.parsers import _kube_patterns, _metrics_patterns
 from tools.parsers._dcgm_rules import classify_message, classify_test
+from tools.parsers._metrics_patterns import on_uuid
 from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
-from tools.types import Entity
 
 _LAST_XID = 172
 _TOLD_BY_XID = tuple(f"xid:{number}" for number in range(1, _LAST_XID + 1))
-
-
-def _on_uuid(node: str, fields: Fields) -> Entity:
-    return make_gpu(node, uuid=fields["uuid"]) if fields.get("uuid") else on_node(node, fields)
 
 
 _NVML_RESULTS: dict[str, str] = {
@@ -71,41 +66,7 @@ def _refine_health(fields: Fields) -> Fields | None:
     return {**fields, "reason": reason, "code": classify_message(reason) or classify_test(system)}
 
 
-def _refine_metric(fields: Fields) -> Fields | None:
-    value = float(fields["value"])
-    if value <= 0:
-        return None
-    name = fields.pop("name")
-    if name == "XID_ERRORS":
-        return {**fields, "code": f"xid:{int(value)}", "xid": str(int(value)), "reading": "last"}
-    return {**fields, "code": _METRICS[name]}
-
-
-_METRICS = {
-    "ROW_REMAP_FAILURE": "dcgm:remap_failure",
-    "ROW_REMAP_PENDING": "dcgm:remap_pending",
-    "ECC_DBE_VOL_TOTAL": "dcgm:memory_uncorrectable",
-    "RETIRED_PENDING": "dcgm:remap_pending",
-}
-"""Metrics of the DCGM exporter of which any number but zero speaks for itself."""
-
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern(
-        "",
-        (
-            "DCGM_FI_DEV_XID_ERRORS{",
-            "DCGM_FI_DEV_ROW_REMAP_",
-            "DCGM_FI_DEV_ECC_DBE_VOL",
-            "DCGM_FI_DEV_RETIRED_PENDING{",
-        ),
-        (
-            r"^DCGM_FI_DEV_(?P<name>XID_ERRORS|ROW_REMAP_FAILURE|ROW_REMAP_PENDING|ECC_DBE_VOL_TOTAL|RETIRED_PENDING)"
-            r"\{(?:gpu=\"(?P<gpu_index>\d+)\")?[^}]*?(?:UUID=\"(?P<uuid>GPU-[0-9a-fA-F-]{36})\")?[^}]*\}"
-            r" (?P<value>\d+(?:\.\d+)?)"
-        ),
-        _on_uuid,
-        refine=_refine_metric,
-    ),
     Pattern(
         "",
         ("in health system", "DCGM_FR_"),
@@ -168,7 +129,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?i:Xid_?Critical_?Error):? ?(?i:Xid)[=:] ?(?P<xid>\d{1,3})\b(?:.*?\b(?i:Device|GPU|UUID)[=:] ?\"?"
             r"(?P<uuid>(?:GPU|MIG)-[0-9a-fA-F][\w-]*))?"
         ),
-        _on_uuid,
+        on_uuid,
     ),
     Pattern(
         "xid:{xid}",
@@ -195,7 +156,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<reason>device marked unhealthy: (?P<uuid>GPU-[0-9a-fA-F][\w-]*)?.*|device will go unhealthy.*"
             r"|[Mm]arking (?:\w+ )?device (?:as )?unhealthy.*|Allocate failed due to no healthy devices present.*)"
         ),
-        _on_uuid,
+        on_uuid,
         echoes=_TOLD_BY_XID,
     ),
     Pattern(
@@ -366,5 +327,20 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
         joins=40,
     ),
+    Pattern(
+        "driver:tool_missing",
+        ("command 'nvidia-smi'", "nvidia-smi\u2019: No such"),
+        r"(?P<reason>(?:failed|unable) to (?:run|execute) command .nvidia-smi.: No such file or directory)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:cell_unreadable",
+        ("get fan speed", "get temperature", "get power", "get memory clock", "get core clock"),
+        r"(?P<reason>(?:can\W?t|cannot|unable to) get (?:fan speed|temperature|power|(?:memory|core) clock)\w*\b.*)",
+        on_node,
+        joins=40,
+    ),
+    *_metrics_patterns.PATTERNS,
     *_kube_patterns.PATTERNS,
 )

@@ -17,7 +17,10 @@ from tools.types import Document, Domain, Entity, Line, Parsed
 FORM = "kube_tables"
 DOMAIN: Domain = "application"
 
-_HEAD = Lazy(r"^\s*(?:NAMESPACE\s+)?NAME\s+(?:STATUS\s+ROLES\s+AGE|READY\s+STATUS\s+RESTARTS)\b")
+_HEAD = Lazy(
+    r"^\s*(?:NAMESPACE\s+)?NAME\s+(?:STATUS\s+ROLES\s+AGE|READY\s+STATUS\s+RESTARTS|DESIRED\s+CURRENT\s+READY"
+    r"|READY\s+UP-TO-DATE\s+AVAILABLE)\b"
+)
 _NODE_ROW = Lazy(
     r"^\s*(?P<node>[a-z0-9][\w.-]*)\s+(?P<state>(?:Not)?Ready(?:,SchedulingDisabled)?)\s+(?:[\w.,/-]+|<none>)\s+"
     r"(?:\d+[smhdy])+\s+v1\."
@@ -143,6 +146,8 @@ class _Table:
         if len(self.columns) < 4 or len(cells) < 4:
             return False
         row = dict(zip(self.columns, cells, strict=False))
+        if "STATUS" not in row:
+            return self._tell_workload(line, row)
         state = row["STATUS"]
         if "ROLES" in row:
             self._tell_node(line, row["NAME"], state)
@@ -161,6 +166,16 @@ class _Table:
     def _tell_node(self, line: Line, node: str, state: str) -> None:
         if state.startswith("NotReady"):
             self.sheet.add(line, Entity("node", node=node), "kube:node_not_ready", {"state": state})
+
+    def _tell_workload(self, line: Line, row: Mapping[str, str]) -> bool:
+        ready, _, wanted = row["READY"].partition("/")
+        wanted = wanted or row.get("DESIRED", "")
+        if not (ready.isdecimal() and wanted.isdecimal()):
+            return False
+        if int(ready) < int(wanted):
+            told = {"reason": f"{ready} of {wanted} ready", "process": row["NAME"]}
+            self.sheet.add(line, self.sheet.make_node(), "kube:not_all_ready", told)
+        return True
 
     def _tell_pod(self, line: Line, row: Mapping[str, str], state: str) -> None:
         code = _STATES.get(state)
