@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.backend import Message, Reply
+from agent.backend import Message, Reply, ToolCall
 from agent.repair import match_name, repair_reply
 from prompts.render import render_prompt
 
@@ -27,10 +27,22 @@ FINISH_TOOL: Mapping[str, Any] = {
     },
 }
 DONE = "done"
+MAX_SPOKEN_CHARACTERS = 2000
 KEPT_RESULTS = 2
 CHARACTERS_PER_TOKEN = 3
 """For what must fit: logs and numbers take more tokens than prose, so fewer characters each (a safe guess)."""
 _HANDLE = re.compile(r"^\s*\[(e\d+)\]", re.MULTILINE)
+
+
+def speak(text: str, calls: tuple[ToolCall, ...]) -> Message:
+    """Put an answer back into the conversation, in the form of the API; an empty one needs some word."""
+    message: Message = {"role": "assistant", "content": text[:MAX_SPOKEN_CHARACTERS] or ("" if calls else "done")}
+    if calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+            for call in calls
+        ]
+    return message
 
 
 def drop_strict(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

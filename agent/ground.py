@@ -24,7 +24,8 @@ _CLOCK = re.compile(r"(?<![\w:.])(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)Z?(?![\w:])")
 _DATE = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
 _PCI = re.compile(
     r"(?<![\w:.])(?:PCI:)?((?:[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?)"
-    r"|(?:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]))(?![\w:])"
+    r"|(?:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]))(?![\w:])",
+    re.IGNORECASE,  # what is looked up in is lower case
 )
 _XID = re.compile(r"\bS?Xids?\b(?:\s+(?:code|error|event)s?)?\s*[:#]?\s*(\d+)\b", re.IGNORECASE)
 _GPU_INDEX = re.compile(r"\bGPU\s*#?(\d+)\b", re.IGNORECASE)

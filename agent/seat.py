@@ -14,6 +14,7 @@ from datetime import datetime
 from agent.backend import Backend, Budget, Message, Reply, ToolCall
 from agent.brief import build_brief
 from agent.conclude import UNKNOWN, Unusable, build_opinion, build_schema, parse_conclusion
+from agent.dialect import speak
 from agent.policy import SitePolicy
 from agent.repair import repair_reply
 from agent.run import Run, build_step
@@ -29,7 +30,6 @@ PROMPTS = ("system", "brief", "conclude")
 CALLS_PER_STEP = 6
 CONCLUDING_SHARE = 0.3  # of the seconds, kept for the conclusion: one long answer after several short ones; a guess
 CONCLUDING_WINDOW_SHARE = 0.4  # of the window, kept for one more answer of a tool and the conclusion; a guess
-MAX_SPOKEN_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Seat:
         )
         step = build_step("model", "step", f"{reply.text}\n{reply.calls}", seconds=_since(began))
         return {
-            "messages": [_speak(mended.text, calls)],
+            "messages": [speak(mended.text, calls)],
             "replies": [reply],
             "repairs": list(repairs),
             "steps": [step],
@@ -121,7 +121,7 @@ class Seat:
                 added["steps"].append(build_step("conclude", "failed", str(error), seconds=_since(began)))
                 return {**added, "failure": str(error)}
             added["replies"].append(reply)
-            added["messages"].append(_speak(reply.text, ()))
+            added["messages"].append(speak(reply.text, ()))
             added["steps"].append(build_step("conclude", "conclude", reply.text, seconds=_since(began)))
             conclusion = parse_conclusion(reply.text, list(self.possible))
             if not isinstance(conclusion, Unusable):
@@ -228,14 +228,3 @@ class Seat:
 
 def _since(began: float) -> float:
     return time.monotonic() - began
-
-
-def _speak(text: str, calls: tuple[ToolCall, ...]) -> Message:
-    """Put an answer back into the conversation, in the form of the API; an empty one needs some word."""
-    message: Message = {"role": "assistant", "content": text[:MAX_SPOKEN_CHARACTERS] or ("" if calls else "done")}
-    if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
-            for call in calls
-        ]
-    return message
