@@ -155,3 +155,22 @@ def test_metrics_workloads_and_runtimes(tmp_path, text, fault):
     told, action = judge(tmp_path, text)
     assert told == fault
     assert action not in ("reset_gpu", "replace_part", "drain_node")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("pstate -> [GPU requires reset]\n", "gpu_internal_fault"),
+        ("|   0  NVIDIA L40S                    On  |   XXXXXXXX:XX:XX.X Off |                    0 |\n"
+         "| N/A   31C    P8             33W / 350W |       1MiB / 46068MiB |      0%      Default |\n"
+         "|                                         |                      |                  N/A |\n", "healthy"),
+        ("==> /sys/bus/pci/devices/0000:21:00.0/max_link_width <==\n16\n\n"
+         "==> /sys/bus/pci/devices/0000:21:00.0/current_link_width <==\n4\n", "pcie_link_degraded"),
+        ("/sys/bus/pci/devices/0000:21:00.0/current_link_width:16\n/sys/bus/pci/devices/0000:21:00.0/max_link_width:16\n",
+         "healthy"),
+    ],
+)  # fmt: skip
+def test_cells_that_are_blotted_out_and_lanes_below_sys(tmp_path, text, fault):
+    told, action = judge(tmp_path, text)
+    assert told == fault
+    assert action not in ("reboot_node", "replace_part", "drain_node")

@@ -35,6 +35,7 @@ _TEXTS = tuple(
         (r"Failed to initialize NVML:\s*(?:Unknown Error|GPU access blocked)", "driver:nvml_unknown"),
         (r"Failed to initialize NVML:\s*\w+", "driver:nvml_failed"),
         (r"^\W*No devices were found\W*$", "gpu:no_devices"),
+        (r"\bGPU requires reset\b", "gpu:reset_required"),
         (rf"infoROM is corrupted at gpu\s+{_PCI}", "gpu:inforom"),
         (rf"^\W*GPU\s*{_PCI}?\W{{0,4}}(?:GPU )?is lost(?=\W*$|[.,;:])", "gpu:lost"),
     )

@@ -37,7 +37,8 @@ _HEAD = re.compile(r"NVIDIA-SMI\s+\d+\.\d+")
 _HEADINGS = re.compile(r"Persistence-M|Memory-Usage|MIG M\.|Processes:|GPU Memory|PID\s+Type|^\|\s+ID\s+ID\s")
 _FIRST = re.compile(
     r"^\|?\s*(?P<index>\d{1,3})\s+(?P<model>\S.*?)\s+(?:On|Off|N/A|ERR!)?\s*\|\s*"
-    r"(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])\s*(?P<display>On|Off|N/A|ERR!)?\s*(?:\|(?P<ecc>[^|]*)\|?)?"
+    r"(?:(?P<pci>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-7])|[0-9A-Fa-fXx*#]{4,8}:[0-9A-Fa-fXx*#:.]{0,8})\s*"
+    r"(?P<display>On|Off|N/A|ERR!)?\s*(?:\|(?P<ecc>[^|]*)\|?)?"
 )
 _PART = re.compile(
     r"^\|\s+(?P<index>\d{1,3})\s+\d{1,3}\s+\d{1,3}\s+\d{1,3}\s+\|\s*\d+MiB / +\d+MiB\s*\|\s*(?:\d+|N/A)\s+"
@@ -177,7 +178,7 @@ class _Table:
         if match is None:
             return False
         self._note_half()
-        gpu = make_gpu(self.document.node, index=match["index"], pci=match["pci"])
+        gpu = make_gpu(self.document.node, index=match["index"], pci=match["pci"] or "")
         if gpu in self.shown:
             # A second table begins, one without a date line.
             self.readings.start_column()

@@ -44,6 +44,7 @@ _RULES: tuple[tuple[Lazy, Lazy, str], ...] = (
     (Lazy(r"/thermal_throttle/(?:core|package)_throttle_count$"), Lazy(r"[1-9]\d{3,}$"), "cpu:thermal"),
 )
 """Path, value and the code that they make together; any other value of such a file is well or says nothing alone."""
+_LANES = Lazy(r"/(?P<which>current|max)_link_width$")
 _NAMES = Lazy(r"/(?:block/(?P<disk>[\w!]+)|net/(?P<nic>[\w.-]+)|(?P<nvme>nvme\d+)|(?P<md>md\d+))(?:/|$)")
 
 
@@ -70,6 +71,7 @@ class _Files:
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
         self.path = ""
+        self.widths: dict[str, int] = {}
 
     def read_line(self, line: Line) -> bool:
         text = line.text.strip()
@@ -94,10 +96,23 @@ class _Files:
         return False
 
     def _judge(self, line: Line, path: str, value: str) -> None:
+        if (lanes := _LANES.search(path)) is not None and value.isdecimal():
+            self._compare_lanes(line, path.rpartition("/")[0], lanes["which"], int(value[:3]))
         code = next((code for where, what, code in _RULES if where.search(path) and what.match(value)), "")
         if code:
             count = value if value.isdecimal() and code.startswith("edac:") else ""
             self.sheet.add(line, self._entity_of(path), code, {"reason": f"{path} {value}", "count": count})
+
+    def _compare_lanes(self, line: Line, device: str, which: str, lanes: int) -> None:
+        # One of the two stands first, and the files of several devices may follow one another.
+        other = self.widths.pop(device, 0)
+        if not other:
+            self.widths[device] = lanes
+            return
+        width, best = (lanes, other) if which == "current" else (other, lanes)
+        if 0 < width < best:
+            fields = {"width": str(width), "width_max": str(best), "pci": device.rpartition("/")[2]}
+            self.sheet.add(line, self.sheet.make_node(), "pci:slot_narrow", fields)
 
     def _entity_of(self, path: str) -> Entity:
         match = _NAMES.search(path)
