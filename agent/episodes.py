@@ -5,6 +5,7 @@ Each function adds a field to events (`over`, `flaps`, `devices`, …); the even
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ FLAP_RETURNS, FLAP_SECONDS = 3, 12 * 3600.0
 """A port flaps when it comes back three times within twelve hours: the rule of gpud's InfiniBand scan."""
 MANY_DEVICES = 3
 """From so many devices on, what they share is at fault and not they: our judgement, no source."""
+ECHO_SECONDS = 5.0
+"""The kernel and the daemons that follow it tell of one change of a link within seconds (a guess)."""
 REQUEST_SECONDS = 60.0
 """A card leaves its slot so soon after somebody asked for it: pciehp waits 5 s, the rest is slack (a guess)."""
 
@@ -73,7 +76,7 @@ def _one_place(one: Event, other: Event) -> bool:
 
 
 def mark_flapping(events: Sequence[Event]) -> list[Event]:
-    """Mark the events of a port that came back at least three times within twelve hours.
+    """Mark the events of a port that came back, or was lost, at least three times within twelve hours.
 
     A link that comes up without having gone down in between was down unseen; its first coming up is no return.
     """
@@ -91,12 +94,29 @@ def mark_flapping(events: Sequence[Event]) -> list[Event]:
 
 
 def count_returns(changes: Sequence[Event]) -> int:
-    """Count how often a link came up again, at most twelve hours after the first return that is counted."""
-    returns = [later for _, later in pairwise(changes) if later.code == "nic:link_up"]
-    times = [event.moment.seconds for event in returns]
-    if len({(event.moment.clock, event.quote.source) for event in returns}) == 1 and _rise(times):
+    """Count how often a link came up again, or was lost, within twelve hours of the first time that is counted."""
+    returns = [
+        later
+        for earlier, later in pairwise(changes)
+        if later.code == "nic:link_up" and not (earlier.code == "nic:link_up" and _is_echo(earlier, later))
+    ]
+    losses = [later for earlier, later in pairwise(changes) if (earlier.code, later.code) == _LOSS]
+    losses = [*changes[:1], *losses] if changes and changes[0].code == "nic:link_down" else losses
+    return max(_count_together(returns), _count_together(losses))
+
+
+def _count_together(changes: Sequence[Event]) -> int:
+    times = [event.moment.seconds for event in changes]
+    if len({(event.moment.clock, event.quote.source) for event in changes}) == 1 and _rise(times):
         return max((bisect_right(times, at + FLAP_SECONDS) - first for first, at in enumerate(times)), default=0)
-    return max((_count_within(returns[start:]) for start in range(len(returns))), default=0)
+    return max((_count_within(changes[start:]) for start in range(len(changes))), default=0)
+
+
+def _is_echo(earlier: Event, later: Event) -> bool:
+    # One writer has one wording: what comes again in the same words came again.
+    seconds = measure_distance(earlier, later).seconds
+    is_near = seconds is not None and abs(seconds) <= ECHO_SECONDS
+    return is_near and _NUMBERS.sub("", earlier.quote.text) != _NUMBERS.sub("", later.quote.text)
 
 
 def _rise(times: Sequence[float | None]) -> TypeGuard[list[float]]:
@@ -121,6 +141,8 @@ def mark_many_devices(events: Sequence[Event]) -> list[Event]:
     ]
 
 
+_LOSS = ("nic:link_up", "nic:link_down")
+_NUMBERS = re.compile(r"[\d.:]+")
 REQUESTS: Mapping[str, tuple[str, frozenset[str]]] = {
     "pci:hotplug_requested": ("slot", frozenset({"pci:link_down"})),
     "fs:shutdown_requested": ("device", frozenset({"fs:shutdown", "fs:error"})),

@@ -1,5 +1,6 @@
 """Rules: what folds, what does not, what pages, what absence means. Events are made by hand; parsing is elsewhere."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -212,14 +213,30 @@ def link(code, seconds, line):
         (1, 600, "nic_link_down", "watch"),
         (3, 600, "nic_link_flap", "drain_node"),
         (3, 8 * 3600, "nic_link_down", "watch"),
+        (2.5, 600, "nic_link_flap", "drain_node"),
     ],
 )
 def test_a_port_flaps_from_three_returns_in_twelve_hours(returns, gap, fault, action):
     changes = []
-    for n in range(returns):
+    for n in range(int(returns + 0.5)):
         changes += [link("down", 1000 + n * gap, 2 * n + 1), link("up", 1060 + n * gap, 2 * n + 2)]
+    changes = changes[: int(2 * returns)]  # a half is a loss that nothing ended
     verdict = run(*changes).verdicts[0]
     assert (verdict.fault, verdict.action) == (fault, action)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"), [(("lan7 is up", "link of lan7 up"), "nic_link_down"), (("up", "up"), "nic_link_flap")]
+)
+def test_what_two_writers_tell_of_one_change_is_one_return(words, fault):
+    changes = []
+    for n in range(2):
+        at, line = 1000 + n * 70, 10 * n
+        changes.append(link("down", at, line + 1))
+        for later, text in enumerate(words):
+            up = link("up", at + 4 + later, line + 3 + later)
+            changes.append(replace(up, quote=Quote("kern.log", line + 3 + later, text)))
+    assert run(*changes).verdicts[0].fault == fault
 
 
 def test_gpus_that_all_fail_to_start_are_the_drivers_matter():

@@ -131,3 +131,13 @@ def test_any_truncation_is_read_without_a_crash(whole, data):
     end = data.draw(st.integers(start, len(whole)))
     assert 0.0 <= network.recognise(whole[start:end].split("\n")) <= 1.0
     nic_counters.detect(read(whole[start:end]).facts)
+
+
+@pytest.mark.parametrize(
+    ("status", "codes"), [("active", []), ("inactive", ["nic:port_down"]), ("no carrier", ["nic:port_down"])]
+)
+def test_bsd_and_macos_tell_the_carrier_in_a_line_of_its_own(status, codes):
+    text = (
+        f"en7: flags=8863<UP,BROADCAST,RUNNING,SIMPLEX,MULTICAST> mtu 1500\n\tmedia: autoselect\n\tstatus: {status}\n"
+    )
+    assert [event.code for event in network.parse(TextDocument("x", "", text)).facts.events] == codes

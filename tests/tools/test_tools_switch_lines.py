@@ -57,6 +57,13 @@ nic:no_media||PXE-E61: Media test failure, check cable
 clock:unsynchronised||ptp4l[70.7]: port 1: SLAVE to UNCALIBRATED on SYNCHRONIZATION_FAULT
 clock:wrong||ptp4l[70.7]: clockcheck: clock jumped forward or running faster than expected!
 network:timeout||libfabric:77:1700000000::efa:cq:efa_rdm_txe_handle_error():700<warn> err: 113, message: Unresponsive receiver (reachable by EFA device but handshake failed)
+network:peer_lost||OSPF nbr 10.44.0.7 on interface vlan7 changed state from Full to Down
+nic:link_degraded||PortXmitDiscards counter delta threshold exceeded. Threshold is 200, calculated delta is 260.
+nic:link_down|LINK3|[APP] LINK3 (3) (0 Gbps) DOWN
+job:failed||PANIC in check_ports():
+nic:firmware|phy2|ieee80211 phy2: Hardware restart was requested
+nic:complaint||infinipath: Failed to lock addr 0007aaaaeb50000, 65 pages: errno 12
+network:timeout||Couldn't connect to n07, rank 12. Time elapsed 00:01:30. Still trying
 ras:power_control||27385 Interconnect-0N07 switch_module control 1101771720 1 power/control problem
 shared_fs:error||2558879 node-D9 clusterfilesystem clusterfilesystem.not_served 1073126274 1 ClusterFileSystem: ServerFileSystem domain scratch9 is no longer served by node node-90
 scsi:controller_fault||DMT_HINT Warning: Verify Host 1 bus parity error: 0100 Tier:2 LUN:7

@@ -14,6 +14,15 @@ NET_REASONS = (
 """How sockets say that a peer cannot be reached."""
 
 _NETWORK = (
+    Pattern(
+        "network:timeout",
+        ("t connect to ", "ot set up InfiniPath", "hfi unit", "hfi_userinit", "PSM2 ", "PSM_EP", "No InfiniPath"),
+        r"(?P<reason>[Cc]ould ?n[o']t connect to (?P<peer>[\w.-]+), rank \d+\. Time elapsed.*"
+        r"|PSM could not set up InfiniPath.*|PSM2? (?:was unable|can't|could not|timed out).*|hfi_userinit: .*failed.*"
+        r"|PSM2?_EP_\w+ failed.*|No InfiniPath (?:device|port).*|[Nn]o hfi units are (?:active|available).*)",
+        on_job,
+        joins=10,
+    ),
     # What the libraries of user-space networking write before they abort.
     Pattern("job:failed", ("PANIC in ",), r"^(?P<reason>PANIC in \w+\(\):.*)", on_job),
     Pattern(

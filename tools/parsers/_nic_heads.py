@@ -17,8 +17,8 @@ NAMES = (
     "e1000", "fm10k", "r8169", "r8168", "r8125", "r8152", "8139cp", "8139too", "sky2", "skge", "forcedeth", "atl1c",
     "alx", "atlantic", "qede", "qedr", "qed", "qlcnic", "qlge", "netxen_nic", "cxgb4vf", "cxgb4", "cxgb3", "iw_cxgb4",
     "sfc", "enic", "usnic", "nfp", "ionic", "pds_core", "hns3", "hns_roce_hw_v2", "hinic", "hinic3", "ena", "efa",
-    "gve", "mana", "virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "hfi1", "ib_qib", "qib", "ib_ipath", "erdma",
-    "ngbe", "txgbe", "ax88179_178a", "cdc_ncm", "octeon_ep", "ftgmac100",
+    "gve", "mana", "virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "hfi1", "ib_qib", "qib", "ib_ipath",
+    "infinipath", "erdma", "ngbe", "txgbe", "ax88179_178a", "cdc_ncm", "octeon_ep", "ftgmac100",
 )
 # fmt: on
 """Names of drivers of Ethernet, InfiniBand and Omni-Path adapters, the longer first where one begins another."""

@@ -239,6 +239,18 @@ _OTHERS = (
         refine=_refine_of_switch,
         joins=20,
     ),
+    # Events of UFM, the manager of a fabric: 'NAME counter threshold exceeded. Threshold is 200, received …'.
+    Pattern(
+        "nic:link_degraded",
+        ("hreshold exceeded. Threshold is", "BER reported", "ber reported", "Non-optimal", "Non-Optimal"),
+        r"(?P<reason>(?P<counter>[\w ]{3,60}?) (?:counter )?(?:delta |rate )?threshold exceeded\. Threshold is \S+ "
+        r"(?:received|calculated) \w+ is \S+|.*[Hh]igh (?:\w+ )?BER reported.*"
+        r"|.*[Nn]on-[Oo]ptimal [Ll]ink (?:[Ww]idth"
+        r"|[Ss]peed|BER|FEC).*)",
+        on_node,
+        refine=lambda f: {**f, "code": "nic:thermal"} if "emperature" in f["reason"] else f,
+        joins=20,
+    ),
     Pattern(
         "nic:module_error",
         ("UNSUPPORTED_TRANSCEIVER", "unsupported transceiver", "TRANSCEIVER_NOT_SUPPORTED", "INVALID_TRANSCEIVER"),
@@ -259,8 +271,20 @@ _OTHERS = (
     Pattern("", ("PFC Watchdog storm restored",), r"PFC Watchdog storm restored", on_node, refine=no_event),
     Pattern(
         "network:peer_lost",
-        ("ADJCHANGE", "ADJCHG", "NBRDOWN", "NEIGHBOR_STATE_CHANGED", "SYNC_LOSS", "BGP: Peer", "OSPF: nbr state"),
-        r"(?P<reason>(?:ADJCHANGE: (?:neighbor|peer) (?P<peer>\S+)(?:.*? Down\b(?! (?:User|Admin)).*"
+        (
+            "ADJCHANGE",
+            "ADJCHG",
+            "NBRDOWN",
+            "NEIGHBOR_STATE_CHANGED",
+            "SYNC_LOSS",
+            "BGP: Peer",
+            "OSPF: nbr state",
+            "OSPF nbr",
+            "Adjacency to",
+        ),
+        r"(?P<reason>(?:OSPF nbr (?P<peer7>\S+) on interface .* from \w+ to Down.*"
+        r"|ADJCHANGE: .*Adjacency to (?P<peer8>\S+) "
+        r".*\b[Dd]own\b.*|ADJCHANGE: (?:neighbor|peer) (?P<peer>\S+)(?:.*? Down\b(?! (?:User|Admin)).*"
         r"|.*old state Established "
         r"(?!event (?:Stop|AdminReset|AdminShutdown)).*)"
         r"|ADJCHG: .*Nbr (?P<peer2>\S+) on \S+ from (?!INIT|DOWN)\S+ to DOWN.*"

@@ -27,7 +27,9 @@ _LINK = Lazy(
 )
 _STATUS = Lazy(r"^\s+UESta:\s(?P<bits>.*)$")
 _GRAVE_BITS = Lazy(r"\b(?P<bit>DLP|SDES|TLP|FCP|CmpltTO|CmpltAbrt|RxOF|MalfTLP|ECRC)\+")
-_ADAPTER = Lazy(r"^(?:InfiniBand|Ethernet|Network)\b.*(?:Mellanox|ConnectX|BlueField)")
+_ADAPTER = Lazy(r"^(?:InfiniBand|Ethernet|Network|Fabric) controller\b")
+_ADAPTER_LANES = 8
+"""Adapters of a fabric have so many lanes or more; what has fewer is a board's own port."""
 _DETAIL = Lazy(r"^\s+\S|^!!! Unknown header type")
 
 
@@ -99,6 +101,13 @@ class _Bus:
         if is_gpu and best is not None and 0 < width < best[1]:
             fields = {"width": str(width), "width_max": str(best[1])}
             self.sheet.add(line, make_gpu(self.sheet.node, pci=self.pci[0]), "pci:link_degraded", fields)
-        elif best is not None and 0 < width < best[1] and _ADAPTER.match(self.pci[1]):
-            fields = {"width": str(width), "width_max": str(best[1]), "pci": self.pci[0], "device": self.pci[1]}
+        elif best is not None and best[1] >= _ADAPTER_LANES and _ADAPTER.match(self.pci[1]):
+            self._read_adapter(line, best, speed, width)
+
+    def _read_adapter(self, line: Line, best: tuple[float, int], speed: float, width: int) -> None:
+        fields = {"width": str(width), "width_max": str(best[1]), "pci": self.pci[0], "device": self.pci[1]}
+        if 0 < width < best[1]:
             self.sheet.add(line, self.sheet.make_node(), "pci:slot_narrow", fields)
+        elif 0 < speed < best[0]:
+            fields |= {"speed": f"{speed:g}", "speed_max": f"{best[0]:g}"}
+            self.sheet.add(line, self.sheet.make_node(), "pci:link_generation", fields)

@@ -39,6 +39,7 @@ _HEAD = Lazy(r"^\s*(?P<way>RX|TX):\s+bytes\s+packets\s+errors\b")
 _NUMBERS = Lazy(r"^\s*\d+(?:\s+\d+){3,}\s*$")
 _IFCONFIG = Lazy(r"^\s+(?P<way>RX|TX) (?:errors (?P<errors>\d+)|packets (?P<packets>\d+))")
 _ADDRESS = Lazy(r"^\s+inet6? (?P<address>[0-9a-fA-F.:]+)")
+_MEDIA = Lazy(r"^\s+status: (?P<state>active|inactive|no carrier|associated|no network)\s*$")
 _DETAIL = Lazy(
     r"^\s+(?:link/|inet|valid_lft|altname|vf \d|RX|TX|ether\s|infiniband\s|loop\s|unspec\s|device (?:memory|interrupt)|"
     r"bridge|vlan|promiscuity|bond)|^\s+[\w ./]*\d+base\S+|"
@@ -282,6 +283,11 @@ class _Host:
         self.sheet.put(line, entity, signal, float(count[:18]))
 
     def read_detail(self, line: Line) -> bool:
+        media = _MEDIA.match(line.text)
+        if media is not None and self.now is not None:
+            # BSD and macOS tell the carrier here, and not by the flags.
+            self.now.line, self.now.has_carrier = line, media["state"] in ("active", "associated")
+            return True
         address = _ADDRESS.match(line.text)
         if address is not None and self.now is not None and not address["address"].lower().startswith("fe80"):
             self.now.is_meant = True
