@@ -23,7 +23,7 @@ MENDABLE = ("parent transid verify failed", "csum failed", "checksum verify fail
 LINK_CODES = frozenset({"ata:link_error", "scsi:transport_error"})
 CHECKSUM = re.compile(r"ICRC|BadCRC|iuCRC|[Pp]arity")
 """Words for data that were garbled between host and drive."""
-SILENCE = frozenset({"nvme:timeout", "scsi:timeout"})
+SILENCE = frozenset({"nvme:timeout", "scsi:timeout", "scsi:not_ready"})
 WAIT_SECONDS = 300.0
 """So long after a time-out or a bad transfer its last request fails: five tries of 30 s, resets between (a guess)."""
 TOGETHER_SECONDS, MANY = 5.0, 3
@@ -64,6 +64,9 @@ def name_lost_in_transit(events: Sequence[Event]) -> list[Event]:
 def _is_beside(link: Event, event: Event) -> bool:
     # A port (`ata1`) and its drive (`sda`) have different names; two drives have not.
     known = link.entity.name.startswith("ata") or same_disk(link.entity, event.entity)
+    if link.entity.kind == "node":
+        # Older kernels name the drive of a sense in another line, of the same moment.
+        return same_node(link.node, event.node) and _is_within(link, event, 1.0)
     return known and same_node(link.node, event.node) and _is_within(link, event, WAIT_SECONDS)
 
 

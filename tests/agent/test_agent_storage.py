@@ -35,6 +35,20 @@ CASES = [
     (LOST + "[905.0] usb 4-1.2: USB disconnect, device number 9\n", "disk_lost", "warning", "watch"),
     (LOST + "[9905.0] usb 4-1.2: USB disconnect, device number 9\n", "disk_lost", "critical", "drain_node"),
     (LOST + "[901.0] usb 4-1.2: new SuperSpeed USB device number 10 using xhci_hcd\n", "disk_lost", "warning", "watch"),
+    (
+        "[900.1] blk_update_request: I/O error, dev sdu, sector 8841 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 0\n"
+        "[930.1] usb 4-1.2: USB disconnect, device number 9\n",
+        "disk_lost", "warning", "watch",
+    ),
+    (
+        "[900.1]     Additional sense: Scsi parity error\n[900.1] end_request: I/O error, dev sdu, sector 8841\n",
+        "disk_link_error", "warning", "inspect_hardware",
+    ),
+    (
+        "[900.1] nvme_ctrlr.c:1100:nvme_ctrlr_fail: *ERROR*: [nqn.2016-06.io.spdk:cnode8, 3] in failed state.\n"
+        "[909.1] bdev_nvme.c:2183:_bdev_nvme_reset_ctrlr_complete: *NOTICE*: Resetting controller successful.\n",
+        "benign", "ok", "none",
+    ),
     (MEDIUM, "disk_media_error", "critical", "inspect_hardware"),
     (STICK + MEDIUM, "disk_media_error", "info", "none"),
     (MEDIUM + "[900.9] md/raid1:md9: Disk failure on sdu1, disabling device.\n", "disk_media_error", "warning", "inspect_hardware"),

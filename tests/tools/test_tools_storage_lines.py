@@ -150,6 +150,26 @@ limit:disk_space||DISK CRITICAL - free space: /scratch 88 MB (1% inode=88%);
 limit:disk_space||sdt1: write failed, user block limit reached.
 limit:disk_space||pid 881 (rsync), uid 0 inumber 88 on /var: filesystem full
 limit:disk_space||flood stage disk watermark [95%] exceeded on [8841][node8], all indices on this node will be marked read-only
+scsi:not_ready|disk:9:0:4:0|sd 9:0:4:0: Device not ready: <6>: Current: sense key: Not Ready
+scsi:not_ready||    Additional sense: Logical unit not ready, hard reset required
+scsi:transport_error||    Additional sense: Scsi parity error
+scsi:transport_error|disk:9:0:4:0|sd 9:0:4:0: SCSI error: return code = 0x00070000
+scsi:timeout|disk:9:0:4:0|sd 9:0:4:0: SCSI error: return code = 0x06000000
+storage:path_error|disk:9:0:4:0|sd 9:0:4:0: SCSI error: return code = 0x000e0000
+storage:path_error|disk:naa.6000881|vmkernel: 8:03:44:19.039 cpu4:4100)NMP: nmp_CompleteCommandForPath: Command 0x2a (0x4100020e0b00) to NMP device "naa.6000881" failed on physical path "vmhba9:C0:T0:L88" H:0x1 D:0x0 P:0x0 Possible sense data: 0x0 0x0 0x0.
+scsi:sense_medium|disk:naa.6000881|2025-03-04T10:11:12.931Z cpu7:2098577)ScsiDeviceIO: 4644: Cmd(0x45dd59aeb940) 0x28, CmdSN 0x80000048 from world 2116310 to dev "naa.6000881" failed H:0x0 D:0x2 P:0x0 Valid sense data: 0x3 0x11 0x0
+storage:path_error||2025-03-04T10:11:12.931Z cpu7:2098577)StorageApdHandler: 1203: APD Timeout event for 0x430384e1 [88414b2a-9ab1f1c4]
+scsi:offline|disk:naa.6000881|Device naa.6000881 has been removed or is permanently inaccessible. Affected datastores: stage8
+disk:slow|disk:naa.6000881|Device naa.6000881 performance has deteriorated. I/O latency increased from average value of 881 microseconds to 88412 microseconds.
+md:degraded||[filer8: config_thread: raid.config.filesystem.disk.failed:error]: File system Disk 0b.18 Shelf 1 Bay 2 failed.
+disk:read_failed||Tue Mar  4 10:11:12 CET [filer8:disk.ioMediumError:warning]: Medium error on disk 0b.18: op 0x28:00884100:0008 sector 8841: SCSI:medium error
+limit:disk_space||[filer8: wafl_exempt04: wafl.vol.full:notice]: Insufficient space on volume stage8 to perform operation.
+storage:enclosure||[filer8: ses_admin: ses.status.psError:CRITICAL]: DS8841 (S/N 8) shelf 1 on channel 0b power supply error
+fsck:damage||/dev/sdt1: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.
+fsck:damage||mount: /stage: can't read superblock on /dev/sdt1.
+mount:refused||mount: /stage: wrong fs type, bad option, bad superblock on /dev/sdt1, missing codepage or helper program, or other error.
+disk:read_failed|disk:sdt|dd: error reading '/dev/sdt': Input/output error
+disk:read_failed||Pass completed, 88 bad blocks found. (88/0/0 errors)
 usb:reset||usb 4-1.2: reset SuperSpeed USB device number 9 using xhci_hcd
 """.strip("\n").splitlines()
 
@@ -179,6 +199,12 @@ smartd[881]: Device: /dev/sdu [SAT], starting scheduled Long Self-Test.
 smartd[881]: Device: /dev/nvme3, Critical Warning (0x00): none
 mpt2sas_cm3: sending diag reset !!
 mpt2sas_cm3: diag reset: SUCCESS
+sd 9:0:4:0: SCSI error: return code = 0x08000002
+vmkernel: 8:03:44:19.039 cpu4:4100)ScsiDeviceIO: 2077: Command 0x2a to device "naa.6000881" failed H:0x0 D:0x8 P:0x0
+vmkernel: 8:03:44:19.039 cpu4:4100)NMP: nmp_ThrottleLogForDevice: Cmd 0x1a (0x8841, 0) to dev "mpx.vmhba1:C0:T0:L0" on path "vmhba1:C0:T0:L0" Failed: H:0x0 D:0x2 P:0x0 Valid sense data: 0x5 0x24 0x0.
+[filer8: raid_disk_thread: raid.rg.scrub.done:notice]: /aggr8/plex0/rg0: scrub completed in 8:41:12.10
+[filer8: isp_intrd: scsi.cmd.retrySuccess:info]: Disk device 0b.18: request successful after retry #1/#0
+Pass completed, 0 bad blocks found. (0/0/0 errors)
 multipathd: sdt: add missing path
 multipathd: sdt: failed to get sysfs uid: Invalid argument
 DISK OK - free space: / 88412 MB (88% inode=99%);
@@ -250,3 +276,15 @@ def test_fields_of_a_line_are_no_marks_of_an_episode() -> None:
     assert seen
     for row, event in seen:
         assert not marks & set(event.fields), row
+
+
+def test_an_old_kernel_names_address_and_disk_in_different_lines() -> None:
+    text = (
+        "[1000.1] sd 9:0:0:0: Device not ready: <6>: Current: sense key: Not Ready\n"
+        "[1000.1]     Additional sense: Logical unit not ready, initializing cmd. required\n"
+        "[1000.1] end_request: I/O error, dev sdt, sector 8841\n"
+    )
+    assert [(event.code, event.entity.name) for event in events(text)] == [
+        ("scsi:not_ready", "sdt"),
+        ("block:io_error", "sdt"),
+    ]

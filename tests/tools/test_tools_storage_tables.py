@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.document import TextDocument
-from tools.parsers import btrfs_stats, multipath, raid_cards, raid_rows, zpool
+from tools.parsers import btrfs_stats, hdparm, multipath, raid_cards, raid_rows, zpool
 
 ZPOOL = """\
   pool: stage
@@ -26,6 +26,12 @@ config:
           ata-M9         AVAIL
 
 errors: {errors}
+"""
+HDPARM = """\
+
+/dev/sdt:
+ Timing cached reads:   8812 MB in  2.00 seconds = 4406.00 MB/sec
+ {last}
 """
 TW_CLI = """\
 Unit  UnitType  Status         %RCmpl  %V/I/M  Stripe  Size(GB)  Cache  AVrfy
@@ -224,6 +230,12 @@ FORMS = [
     (raid_cards, CARD_LOG.format(text="Patrol Read complete"), []),
     (multipath, MAPS.format(one="active ready"), [("multipath:paths_left", ""), ("multipath:paths_left", "")]),
     (multipath, MAPS.format(one="failed faulty"), [("multipath:path_failed", ""), ("multipath:paths_left", "")]),
+    (hdparm, HDPARM.format(last="Timing buffered disk reads: 512 MB in  3.01 seconds = 170.32 MB/sec"), []),
+    (
+        hdparm,
+        HDPARM.format(last="Timing buffered disk reads:  read() failed: Input/output error"),
+        [("disk:read_failed", "sdt")],
+    ),
     (raid_rows, TW_CLI.format(unit="OK      ", port="OK          "), []),
     (
         raid_rows,

@@ -5,8 +5,8 @@ one request was open (iostat(1)): an NVMe drive at 100 % with an await of 0.1 ms
 saturated. A guest is the culprit where it holds more than half of a measure and at least twice what the next one holds,
 in two of three measures (bytes, requests, waiting requests). Guests are known by a map of block devices; where it names
 nobody, containers, units, jobs and process trees are, by what the kernel counts for each. All thresholds are guesses:
-utilisation 0.9; a queue of 2; an await of 20 ms (a disk arm's worst seek and turn), 5 ms where it is NVMe or serves
-more than an arm can.
+utilisation 0.9, or 0.8 where queue and await are three times what they need to be; a queue of 2; an await of 20 ms (a
+disk arm's worst seek and turn), 5 ms where it is NVMe or serves more than an arm can.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FAULTS = frozenset({"io_noisy_neighbor", "io_saturated"})
 
 DETECTOR = "disk_saturation"
 BUSY_RATIO = 0.9
+BURSTY_RATIO, BURST_FACTOR = 0.8, 3.0
 LONG_QUEUE = 2.0
 SLOW_SECONDS = 0.02
 SLOW_FLASH_SECONDS = 0.005
@@ -53,9 +54,10 @@ class _Pressure(NamedTuple):
     @property
     def score(self) -> float:
         # Utilisation cannot pass 1.0, so it is a gate and not a measure of how much.
-        if self.util < BUSY_RATIO:
-            return 0.0
-        return min(self.queue / LONG_QUEUE, self.wait_seconds / self.slow_seconds)
+        pressed = min(self.queue / LONG_QUEUE, self.wait_seconds / self.slow_seconds)
+        # A device that was idle for a while between bursts may wait as badly in them.
+        gate = BURSTY_RATIO if pressed >= BURST_FACTOR else BUSY_RATIO
+        return 0.0 if self.util < gate else pressed
 
 
 class _Culprit(NamedTuple):
@@ -105,7 +107,7 @@ def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
     """Say why figures that look alarming are not, and what averages since boot can tell."""
     old: list[tuple[Row, _Pressure]] = []
     for row in rows:
-        pressure = _measure(row, is_reckoned=True)
+        pressure = _measure(row)
         if pressure is None:
             continue
         if row.reason(_UTIL) in OLD_FACTORS:
@@ -144,9 +146,9 @@ def _latest_rows(rows: Iterator[Row]) -> list[Row]:
     return list(latest.values())
 
 
-def _measure(row: Row, *, is_reckoned: bool = False) -> _Pressure | None:
+def _measure(row: Row) -> _Pressure | None:
     queue = row.recent(_QUEUE)
-    queue = _reckon_queue(row) if queue is None and is_reckoned else queue
+    queue = _reckon_queue(row) if queue is None else queue
     util, wait = row.recent(_UTIL), _read_wait(row)
     if util is None or queue is None or wait is None:
         return None
@@ -157,7 +159,7 @@ def _measure(row: Row, *, is_reckoned: bool = False) -> _Pressure | None:
 
 
 def _reckon_queue(row: Row) -> float | None:
-    """Mean number of open requests by Little's law: requests a second times their wait; it only calms."""
+    """Mean number of open requests by Little's law: requests a second times their wait."""
     pairs = [(row.recent(rate), row.recent(wait)) for rate, wait in zip(_RATES, _AWAITS, strict=True)]
     known = [rate * wait for rate, wait in pairs if rate is not None and wait is not None]
     return sum(known) if known else None

@@ -46,6 +46,23 @@ def _refine_alias(fields: Fields) -> Fields | None:
     return {**kept, "device": fields["device2"]} if "device2" in fields else kept
 
 
+_HOST_BYTES = {
+    **dict.fromkeys((0x1, 0x4), "scsi:offline"),
+    0x3: "scsi:timeout",
+    **dict.fromkeys((0x2, 0x5, 0x6, 0x7, 0x8, 0xB), "scsi:transport_error"),
+    **dict.fromkeys((0xE, 0xF), "storage:path_error"),
+}
+"""What the middle layer made of a request (DID_ in include/scsi/scsi_status.h)."""
+_DRIVER_TIMEOUT = 0x6
+
+
+def _refine_result(fields: Fields) -> Fields | None:
+    """Older kernels print the result as one number: driver, host, message and status byte."""
+    result = int(fields["result"], 16)
+    code = "scsi:timeout" if result >> 24 & 0xF == _DRIVER_TIMEOUT else _HOST_BYTES.get(result >> 16 & 0xFF, "")
+    return {**fields, "code": code} if code else None  # with a check condition, the sense data follow
+
+
 _BLOCK = (
     Pattern(
         "block:medium_error",
@@ -126,6 +143,25 @@ _BLOCK = (
         attaches=True,
     ),
     Pattern(
+        # Linux before 2.6.27 prints the drive a line earlier.
+        "scsi:transport_error",
+        ("dditional sense: Scsi parity", "dditional sense: SCSI parity", "dditional sense: Information unit"),
+        r"^\s*Additional sense: (?P<reason>(?:Scsi|SCSI) [Pp]arity error|Information unit iuCRC error.*)",
+        on_node,
+        joins=10,
+    ),
+    Pattern(
+        "scsi:not_ready",
+        ("Device not ready: ", "dditional sense: Logical unit not ready"),
+        (
+            r"\bsd (?P<address>[\d:]+): (?P<reason>Device not ready): "
+            r"|^\s*Additional sense: (?P<reason2>Logical unit not "
+            r"ready, (?:hard reset|cause not|initializing|manual).*)"
+        ),
+        on_disk,
+        joins=3,
+    ),
+    Pattern(
         "scsi:offline",
         ("DID_NO_CONNECT", "DID_BAD_TARGET", "Synchronize Cache(", "hostbyte=0x0"),
         (
@@ -183,8 +219,12 @@ _BLOCK = (
     Pattern(
         "scsi:offline",
         ("SCSI error", "SCSI disk error"),
-        (r"(?:\bsd (?P<address>[\d:]+): )?(?P<reason>SCSI (?:disk )?error ?: .*?return code = (?:0x0*10000|10000)\b)"),
+        (
+            r"(?:\bsd (?P<address>[\d:]+): )?(?P<reason>SCSI (?:disk )?error ?: .*?return code = (?:0x)?"
+            r"(?P<result>[0-9a-f]{1,8})\b)"
+        ),
         on_disk,
+        refine=_refine_result,
     ),
     Pattern(
         "block:io_error",

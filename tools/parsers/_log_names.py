@@ -18,9 +18,13 @@ NEAR_LINES = 12
 "sd.c)."""
 MAX_SIGHTINGS = 50_000
 """Lines that name a disk and its address, kept of one document; a storm tells nothing new."""
-NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme")
+NAME_LITERALS = (": [sd", "scsi host", "ATA max ", "nvme nvme", "Device not ready: ", "I/O error, dev sd")
 """One of them stands in every line that tells a name."""
 _SD = re.compile(r"\b(?:sd|scsi) (?P<address>(?P<host>\d+):\d+:\d+:\d+): \[(?P<disk>sd[a-z]+)\]")
+_ASKED = re.compile(r"\bsd (?P<address>\d+:\d+:\d+:\d+): (?:Device not ready|SCSI error)")
+_FAILED = re.compile(r"I/O error, dev (?P<disk>sd[a-z]+), sector")
+_ANSWER_LINES = 4
+"""Linux before 2.6.27 names the address, some lines of sense data, and then the disk."""
 _SCSI_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:ahci|[sp]?ata_\w+)")
 _USB_HOST = re.compile(r"\bscsi ?host(?P<host>\d+): (?:usb-storage|uas)\b")
 _ADDRESS = re.compile(r"^(?P<host>\d+):\d+:\d+:\d+$")
@@ -49,6 +53,7 @@ class DiskNames:
         self._free_hosts: dict[str, list[int]] = defaultdict(list)
         self._removable: set[tuple[str, str]] = set()
         self._usb_hosts: set[tuple[str, int]] = set()
+        self._asked: dict[str, tuple[str, int]] = {}
         self._lines: list[int] = []
         self._seen: list[tuple[str, str]] = []
 
@@ -60,6 +65,8 @@ class DiskNames:
             self._see(node, number, match["disk"])
             if "Attached SCSI removable disk" in text:
                 self._removable.add((node, match["disk"]))
+        elif self._note_old(node, number, text):
+            pass
         elif (match := _NVME.search(text)) is not None:
             self._see(node, number, match["disk"])
             if match["address"]:
@@ -71,6 +78,16 @@ class DiskNames:
         elif (match := _ATA_PORT.search(text)) is not None and self._free_hosts[node]:
             # An adapter's SCSI hosts are announced first, then its ports in the same order.
             self._host_of_port[node, int(match["port"])] = self._free_hosts[node].pop(0)
+
+    def _note_old(self, node: str, number: int, text: str) -> bool:
+        asked, failed = _ASKED.search(text), _FAILED.search(text)
+        if asked is not None:
+            self._asked[node] = asked["address"], number
+        elif failed is not None:
+            address, asked_at = self._asked.get(node, ("", 0))
+            if address and number - asked_at <= _ANSWER_LINES:
+                self._by_address.setdefault((node, address), failed["disk"])
+        return asked is not None or failed is not None
 
     def _see(self, node: str, number: int, disk: str) -> None:
         if len(self._lines) < MAX_SIGHTINGS:

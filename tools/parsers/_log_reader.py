@@ -22,7 +22,9 @@ from tools.parsers import (
     _cuda_patterns,
     _disk_patterns,
     _driver_patterns,
+    _filer_patterns,
     _filesystem_patterns,
+    _fsck_patterns,
     _host_patterns,
     _injected,
     _memory_patterns,
@@ -39,6 +41,7 @@ from tools.parsers import (
 )
 from tools.parsers._app_forms import (
     SCHEDULER_LINE,
+    AppHead,
     is_of_program,
     job_of_label,
     read_app_head,
@@ -51,7 +54,7 @@ from tools.parsers._log_alarm import ALARM_SHARE, LONE_ALARM_SHARE, MAX_LINES, c
 from tools.parsers._log_counter import LineCounter
 from tools.parsers._log_draft import Draft, conflicts, merge_match
 from tools.parsers._log_names import NAME_LITERALS, DiskNames, name_storages, tells_name
-from tools.parsers._patterns import Match, Pattern, PatternTable, on_gpu, on_node
+from tools.parsers._patterns import Judgement, Match, Pattern, PatternTable, on_gpu, on_node
 from tools.parsers._scout import Scout
 from tools.types import Document, Entity, Event, Facts, Moment, Parsed, Quote, Unread
 
@@ -95,6 +98,8 @@ APPLICATION_PATTERNS: tuple[Pattern, ...] = (
     *_orchestrator_patterns.PATTERNS,
     *_service_patterns.PATTERNS,
     *_spdk_patterns.PATTERNS,
+    *_filer_patterns.PATTERNS,
+    *_fsck_patterns.PATTERNS,
     *_training_patterns.PATTERNS,
 )
 """What programs and services write; tried after the kernel's."""
@@ -155,29 +160,39 @@ class LogReader:
 
     def _read_hits(self, block: bytes, ends: Offsets, first: int) -> set[int]:
         understood: set[int] = set()
-        for number, start, raw, rows in self._scout.find_candidates(block, ends):
-            if self._read_line(first + number, raw, rows):
+        scout = self._scout
+        for number, start, raw, rows in scout.find_candidates(block, ends):
+            head = split_head(raw)
+            told, app = self._judge(head, rows)
+            # Most lines with a literal are none of its rows' after all: they tell nothing of names either.
+            is_worth = told.is_touched or raw[:1] == "{" or self._table.is_tied(rows)
+            scout.note(rows, is_worth=is_worth)
+            if is_worth and self._read_line(first + number, raw, head, told, app):
                 understood.add(start)
         return understood
 
-    def _read_line(self, number: int, raw: str, rows: Sequence[int]) -> bool:
-        head = split_head(raw)
+    def _judge(self, head: Head, rows: Sequence[int]) -> tuple[Judgement, AppHead | None]:
+        if head.writer == "kernel":
+            return self._table.judge(head.text, rows), None
+        app = read_app_head(head)
+        told = self._table.judge(app.head.text, rows)
+        if told.found is None and app.head.text != head.text:
+            whole = self._table.judge(head.text, rows)
+            told = whole._replace(is_touched=whole.is_touched or told.is_touched)
+        return told, app
+
+    def _read_line(self, number: int, raw: str, head: Head, told: Judgement, app: AppHead | None) -> bool:
         if self._note_gpu(number, head):
             return True
         if tells_name(head.text):
             self._disks.note(head.node or self._document.node, number, head.text)
-        if head.writer == "kernel":
-            found, refused = self._table.judge(head.text, rows)
-        else:
-            app = read_app_head(head)
-            found, refused = self._table.judge(app.head.text, rows)
-            if found is None and app.head.text != head.text:
-                found, refused = self._table.judge(head.text, rows)
+        found = told.found
+        if app is not None:
             head = app.head._replace(writer="user") if is_of_program(app.form) else app.head
             if found is not None:
                 found = Match(found.pattern, found.code, {**app.fields, **found.fields})
         if found is None:
-            return refused
+            return told.is_refused
         if found.code == "naming":
             return True
         # A job can print what the kernel prints; what it printed is its word, and not the kernel's.
