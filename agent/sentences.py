@@ -16,7 +16,6 @@ from agent.faults import load_faults
 from agent.ground import Lookup
 from agent.types import Claim
 from tools.evidence import EvidenceBook
-from tools.types import Facts
 
 Standing = Literal["borne_out", "plain", "struck"]
 MAX_SENTENCE_CHARACTERS = 600
@@ -94,14 +93,14 @@ class Judge:
 
     Args:
         book: All evidence that was shown.
-        facts: What stands behind it.
+        lookup: Finds what stands behind a piece of it.
         actions: What policy decided in the cases that are talked about; nothing else may be advised.
         asked: The person's own words: what is not known may be named in them.
     """
 
-    def __init__(self, book: EvidenceBook, facts: Facts, actions: Collection[str], asked: str = "") -> None:
+    def __init__(self, book: EvidenceBook, lookup: Lookup, actions: Collection[str], asked: str = "") -> None:
         self._book = book
-        self._lookup = Lookup(book, facts)
+        self._lookup = lookup
         self._actions = frozenset(actions)
         self._asked = frozenset(map(_plain, _WORD.findall(asked)))
 

@@ -17,8 +17,8 @@ CHARACTERS_PER_TOKEN = 4  # an estimate; the tokenizer of the model counts other
 NAMES = sorted(path.name.removesuffix(".md.j2") for path in PROMPT_DIR.glob("*.md.j2"))
 
 
-def test_the_three_prompts_are_there() -> None:
-    assert NAMES == ["brief", "conclude", "probe", "system", "text_tools"]
+def test_the_prompts_are_there() -> None:
+    assert NAMES == ["brief", "chat", "chat_answer", "chat_brief", "conclude", "probe", "system", "text_tools"]
 
 
 @pytest.mark.parametrize("name", ["brief", "conclude"])
