@@ -48,7 +48,7 @@ test-postgres: setup  ## Run the tests of the store on a PostgreSQL server that 
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; \
 	  else echo "no PostgreSQL server is installed. Next: sudo apt-get install postgresql" >&2; exit 2; fi; }
 	@$(SYNC) --extra postgres || UV_SYSTEM_CERTS=1 $(SYNC) --extra postgres
-	DAYTWO_TEST_POSTGRES=required $(PYTEST) tests/agent/test_agent_history_store.py
+	DAYTWO_TEST_POSTGRES=required $(PYTEST) -m postgres tests/agent tests/serve
 
 test-all-pythons: setup  ## Run the tests on 3.11 and 3.12, each where it is to be had
 	@for version in 3.11 3.12; do \

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     site_file: Annotated[
         Path | None, Field(description="site.toml: what may be done, which models may be asked, at what cost.")
     ] = None
+    webhook_key: Annotated[
+        SecretStr | None, Field(description="What the executor `webhook` signs with; raw, or `whsec_` and base64.")
+    ] = None
     node: Annotated[str, Field(description="Name of this machine in verdicts; empty means its host name.")] = ""
     scheduler: Annotated[
         Literal["slurm", "kubernetes", "none"], Field(description="Whose drain and undrain commands a plan shows.")
@@ -58,6 +61,10 @@ class Settings(BaseSettings):
     max_input_bytes: Annotated[int, Field(gt=0, description="Largest evidence file that is read, in bytes.")] = (
         20 * 1024**3
     )
+    otlp_endpoint: Annotated[
+        str, Field(description="OTLP collector for traces and metrics, http://HOST:4318; nothing is sent where unset.")
+    ] = ""
+    log_format: Annotated[Literal["json", "text"], Field(description="Form of the server's log lines.")] = "json"
     api_token: Annotated[
         SecretStr | None, Field(description="Bearer token of the API; made at first start if unset.")
     ] = None

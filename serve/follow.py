@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agent.policy import SitePolicy
 from agent.remember import Boot
@@ -29,6 +30,9 @@ from tools.host_follow_open import open_follower
 from tools.host_log import read_boot_time
 from tools.host_paths import HostPaths
 from tools.host_xids import XidListener
+
+if TYPE_CHECKING:
+    from agent.store.store import Store
 
 SAVE_SECONDS = 5.0
 """How often the position is kept over lines that told nothing: to read those again does no harm."""
@@ -74,6 +78,7 @@ def run_follow(wish: Wish, *, paths: HostPaths | None = None) -> int:
         stack.callback(follower.close)
         wake = stack.enter_context(_catch_signals())
         told = read_boot(paths)
+        is_ours = _is_of_this_machine(follower, paths)
         watch = Watch(
             node=node,
             tail=LogTail(follower.label, node, read_boot_time(paths)),
@@ -81,8 +86,8 @@ def run_follow(wish: Wish, *, paths: HostPaths | None = None) -> int:
             store=store,
             source=f"{node} {follower.label}",
             boot=Boot(node, *told) if told else None,
-            tell=_build_teller(wish, settings),
-            xids=XidListener(node) if _is_of_this_machine(follower, paths) else None,
+            tell=_build_teller(wish, settings, store, live=is_ours),
+            xids=XidListener(node) if is_ours else None,
         )
         if watch.xids is not None:
             stack.callback(watch.xids.close)
@@ -91,10 +96,18 @@ def run_follow(wish: Wish, *, paths: HostPaths | None = None) -> int:
     return 1 if watch.told_trouble else 2 if watch.gaps else 0
 
 
-def _build_teller(wish: Wish, settings: Settings) -> Callable[[TriageReport], None]:
-    if wish.as_json:
-        return lambda report: print_text(report.model_dump_json(by_alias=True))
-    return lambda report: print_report(report, settings)
+def _build_teller(wish: Wish, settings: Settings, store: Store | None, *, live: bool) -> Callable[[TriageReport], None]:
+    def tell(report: TriageReport) -> None:
+        if wish.as_json:
+            print_text(report.model_dump_json(by_alias=True))
+        else:
+            print_report(report, settings)
+        if settings.site_file is not None:
+            from serve.acting import act_on_report
+
+            act_on_report(report, store, settings, live=live, as_json=wish.as_json)
+
+    return tell
 
 
 def _is_of_this_machine(follower: Follower, paths: HostPaths) -> bool:

@@ -84,6 +84,7 @@ def triage_request(
     *,
     record: Callable[[Run], None] | None = None,
     show: Callable[[TriageReport, bool], None] | None = None,
+    see: Callable[[Facts], None] | None = None,
 ) -> TriageReport:
     """Read what the request names, triage it, and keep the verdicts where they are to be kept.
 
@@ -93,6 +94,7 @@ def triage_request(
         now: Time of the verdicts.
         record: Called with the audit of each investigation, beside the store.
         show: Called once with what the rules say, before a model is asked, and with whether it is being kept.
+        see: Called with the facts, before anything is made of them.
     """
     spec = request.model or settings.model
     endpoint = parse_endpoint(spec) if spec else None
@@ -100,6 +102,8 @@ def triage_request(
     records: list[Record] = []
     site = _build_site(settings)
     facts = read_facts(request, settings, now)
+    if see is not None:
+        see(facts)
     with (_open_store(settings) if request.store else None) or nullcontext() as store:
         memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
         if endpoint is None or show is not None:
@@ -114,10 +118,19 @@ def triage_request(
             keep(store, report, facts, Kept(request, settings, runs, records))
         if endpoint is None and show is not None:
             show(report, store is not None)
+        _act(report, store, settings, request, as_json=show is None)
     if record is not None:
         for run in runs:
             record(run)
     return report
+
+
+def _act(report: TriageReport, store: Store | None, settings: Settings, request: Request, *, as_json: bool) -> None:
+    if settings.site_file is None:
+        return
+    from serve.acting import act_on_report
+
+    act_on_report(report, store, settings, live=request.host and not request.paths, as_json=as_json)
 
 
 def _build_site(settings: Settings) -> SitePolicy:

@@ -24,6 +24,7 @@ PACKAGES = {
     "journalctl": "systemd",
     "nvidia-smi": "nvidia-utils",
     "smartctl": "smartmontools",
+    "systemctl": "systemd",
     "virsh": "libvirt-clients",
     "xl": "xen-utils-common",
 }

@@ -1,1 +1,1 @@
-"""Executors: what may change the fleet, one module each. This edition ships none."""
+"""Executors: what may change the fleet, one module each, see `agent/execution.py`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData
+from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -113,3 +113,56 @@ class PositionRow(Base):
     position: Mapped[str]
     told: Mapped[Document]
     seen_seconds: Mapped[float]
+
+
+class ProposalRow(Base):
+    """One proposal; `open_key` is unique, so that the same step waits for a word only once; null when over."""
+
+    __tablename__ = "proposals"
+
+    proposal_id: Mapped[str] = mapped_column(primary_key=True)
+    open_key: Mapped[str | None] = mapped_column(unique=True)
+    case_id: Mapped[str] = mapped_column(index=True)
+    action: Mapped[str]
+    target: Mapped[str]
+    state: Mapped[str]
+    created_seconds: Mapped[float] = mapped_column(index=True)
+    expires_seconds: Mapped[float]
+    started_seconds: Mapped[float | None]
+    document: Mapped[Document]
+
+
+class BreakerRow(Base):
+    """The one row of the breaker. Whoever decides anything changes it first, so that one at a time does."""
+
+    __tablename__ = "breaker"
+
+    breaker_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    looks: Mapped[int]
+    opened_seconds: Mapped[float | None]
+    why: Mapped[str]
+    reset_seconds: Mapped[float]
+
+
+class AuditRow(Base):
+    """One row of the audit, see `agent/audit.py`; the database itself refuses to change or delete it."""
+
+    __tablename__ = "audit"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    time_seconds: Mapped[float] = mapped_column(index=True)
+    kind: Mapped[str]
+    case_id: Mapped[str] = mapped_column(index=True)
+    body: Mapped[str] = mapped_column(Text)
+    previous: Mapped[str]
+    hash: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """The one row that says how many there are in the audit, and the hash of the last."""
+
+    __tablename__ = "audit_head"
+
+    head_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int]
+    hash: Mapped[str]

@@ -6,7 +6,7 @@ import fcntl
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from agent.follow import Followed, Step
 from agent.history import Past, Record, spell_host
 from agent.run import Run
+from agent.store.audit_log import append_decisions
 from agent.store.ledger import (
     add_records,
     count_verdicts,
@@ -63,7 +64,7 @@ class Store:
         events: Iterable[Event] = (),
         origin: Mapping[str, Any] | None = None,
         records: Iterable[Record] = (),
-        runs: Iterable[Run] = (),
+        runs: Sequence[Run] = (),
     ) -> str:
         """Keep one triage, in one transaction: its verdicts, its coverage, and what it read that was not read before.
 
@@ -99,6 +100,7 @@ class Store:
             session.add_all(_build_audit(audit) for audit in runs)
             session.add_all(_count_events(run_id, take_unread(session, events, run.time_seconds)))
             add_records(session, records, run_id)
+            append_decisions(session, report.verdicts, runs)
         return run_id
 
     def add_step(self, step: Step) -> Followed:
@@ -119,6 +121,7 @@ class Store:
                 session.add_all(_build_row(run.run_id, place, verdict) for place, verdict in enumerate(verdicts))
                 session.add_all(_count_events(run.run_id, take_followed(session, step)))
                 add_records(session, step.records, run.run_id)
+                append_decisions(session, verdicts)
         return Followed(step.before.source, step.position, step.before.told)
 
     def find_followed(self, source: str) -> Followed:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from postgres import find_reason_to_skip, run_postgres
 from sqlalchemy import create_engine, func, select, text
 
 from agent.follow import Followed, Step
@@ -26,30 +25,6 @@ from tools.types import Entity, Event, Moment, Quote
 
 HERE = Path(__file__).parent
 GPU = Entity("gpu", "n7", "3").with_ids(pci="0000:4e:00.0", uuid="GPU-1")
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    if reason := find_reason_to_skip():
-        if os.environ.get("DAYTWO_TEST_POSTGRES") == "required":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with run_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request, tmp_path):
-    """Folder or URL of an empty store."""
-    if request.param == "sqlite":
-        return str(tmp_path)
-    first = request.getfixturevalue("postgres")
-    name = f"t{abs(hash(request.node.nodeid))}"
-    engine = create_engine(first, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return first.replace("/postgres?", f"/{name}?")
 
 
 def open_place(place: str) -> Store:
@@ -103,7 +78,7 @@ def test_a_store_of_the_first_edition_is_brought_up_to_date(place):
     open_place(place).close()
     engine = create_engine(place if "://" in place else f"sqlite:///{place}/daytwo.db")
     with engine.begin() as connection:
-        for table in ("positions", "cursors", "records"):
+        for table in ("positions", "cursors", "records", "proposals", "breaker", "audit", "audit_head"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
