@@ -45,8 +45,19 @@ def mark_storage(events: Sequence[Event]) -> list[Event]:
 
     What the block layer calls an I/O error gets the code of what stands beside it: a bad link, silence, a common path.
     """
-    named = name_unanswered(name_lost_in_transit(mark_failed_together(events)))
+    named = name_unanswered(name_lost_in_transit(mark_failed_together(mark_reopened(events))))
     return mark_waiting(name_gone_with_usb(mark_removable(mark_mended(mark_kicked(named)))))
+
+
+def mark_reopened(events: Sequence[Event]) -> list[Event]:
+    """Mark connections of the storage network that broke and were opened again on the same node."""
+    last = {event.node: (at, event) for at, event in enumerate(events) if event.code == "storage:path_ok"}
+    return [
+        _mark(event, over=last[event.node][1].quote.place)
+        if event.code == "storage:reconnect" and at < last.get(event.node, (-1, None))[0]
+        else event
+        for at, event in enumerate(events)
+    ]
 
 
 def name_lost_in_transit(events: Sequence[Event]) -> list[Event]:

@@ -49,6 +49,16 @@ CASES = [
         "[909.1] bdev_nvme.c:2183:_bdev_nvme_reset_ctrlr_complete: *NOTICE*: Resetting controller successful.\n",
         "benign", "ok", "none",
     ),
+    ("[900.1]  connection4:0: detected conn error (1022)\n", "storage_path_fault", "critical", "run_diagnostics"),
+    (
+        "[900.1]  connection4:0: detected conn error (1022)\n[1020.1]  session4: session recovery timed out after 120 secs\n",
+        "storage_path_fault", "critical", "drain_node",
+    ),
+    (
+        "Mar  4 10:11:12 n1 kernel: connection4:0: detected conn error (1022)\n"
+        "Mar  4 10:11:15 n1 iscsid: connection4:0 is operational after recovery (1 attempts)\n",
+        "benign", "ok", "none",
+    ),
     (MEDIUM, "disk_media_error", "critical", "inspect_hardware"),
     (STICK + MEDIUM, "disk_media_error", "info", "none"),
     (MEDIUM + "[900.9] md/raid1:md9: Disk failure on sdu1, disabling device.\n", "disk_media_error", "warning", "inspect_hardware"),

@@ -199,6 +199,8 @@ smartd[881]: Device: /dev/sdu [SAT], starting scheduled Long Self-Test.
 smartd[881]: Device: /dev/nvme3, Critical Warning (0x00): none
 mpt2sas_cm3: sending diag reset !!
 mpt2sas_cm3: diag reset: SUCCESS
+ata6: softreset failed (device not ready)
+ata6.00: ACPI cmd f5/00:00:00:00:00:a0 (SECURITY FREEZE LOCK) filtered out
 sd 9:0:4:0: SCSI error: return code = 0x08000002
 vmkernel: 8:03:44:19.039 cpu4:4100)ScsiDeviceIO: 2077: Command 0x2a to device "naa.6000881" failed H:0x0 D:0x8 P:0x0
 vmkernel: 8:03:44:19.039 cpu4:4100)NMP: nmp_ThrottleLogForDevice: Cmd 0x1a (0x8841, 0) to dev "mpx.vmhba1:C0:T0:L0" on path "vmhba1:C0:T0:L0" Failed: H:0x0 D:0x2 P:0x0 Valid sense data: 0x5 0x24 0x0.

@@ -5,7 +5,7 @@ Known: drivers/ata of Linux 2.6.18 to 6.14: libata-{eh,core,sata}.c, libahci.c; 
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Fields, Pattern, on_disk
+from tools.parsers._patterns import Fields, Pattern, no_event, on_disk
 
 _PORT = r"\b(?P<device>ata\d+(?:\.\d+)?)"
 
@@ -94,11 +94,30 @@ PATTERNS: tuple[Pattern, ...] = (
             "failed to enable AA",
         ),
         (
-            rf"(?:{_PORT}|\b(?P<drive>hd[a-z])): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed.*"
+            # Behind port multipliers and on many chips the first soft reset finds no device, and the next one does.
+            rf"(?:{_PORT}|\b(?P<drive>hd[a-z])): (?P<reason>lost interrupt.*|(?:soft|hard)reset failed"
+            r"(?! \(device not ready\)).*"
             r"|failed to IDENTIFY.*)"
         ),
         on_disk,
         refine=lambda f: {**f, "device": f.get("device") or f.get("drive", "")},
+    ),
+    Pattern(
+        # Quirks of chips and drives that the driver works around, and ACPI commands that a drive refuses.
+        "ata:device_error",
+        (
+            "softreset failed (device not ready)",
+            "applying PMP SRST",
+            "HPA support seems broken",
+            "rejected by device (Stat",
+            "filtered out",
+        ),
+        (
+            rf"{_PORT}: (?:softreset failed \(device not ready\)|applying PMP SRST workaround.*|HPA support seems.*"
+            r"|ACPI cmd \S+ \(.*\) (?:rejected by device|filtered out).*)"
+        ),
+        on_disk,
+        refine=no_event,
     ),
     Pattern(
         "ata:device_error",

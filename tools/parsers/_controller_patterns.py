@@ -175,21 +175,30 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     # Storage networks
     Pattern(
-        "storage:path_error",
+        # The initiator logs in again by itself; requests fail only when the recovery times out.
+        "storage:reconnect",
         (
             "detected conn error",
-            "session recovery timed out",
             "ping timeout of",
             "NOPs timedout",
             "Nop-out timedout",
             "reported iSCSI connection",
             "iSCSI connection",
-            "connect to ",
         ),
         (
-            r"(?P<link>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|session recovery timed "
-            r"out.*|ping timeout of.*)|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*"
-            r"|connect to \S+ failed.*)"
+            r"(?P<link>(?:connection|session)\d+(?::\d+)?): (?P<reason>detected conn error.*|ping timeout of.*)"
+            r"|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>iSCSI connection \S+ error.*)"
+        ),
+        on_node,
+        constants={"kind": "iscsi"},
+        joins=6,
+    ),
+    Pattern(
+        "storage:path_error",
+        ("session recovery timed out", "connect to "),
+        (
+            r"(?P<link>(?:connection|session)\d+(?::\d+)?): (?P<reason>session recovery timed out.*)"
+            r"|iscsid\S*: (?:[Kk]ernel reported |.*?)(?P<reason2>connect to \S+ failed.*)"
         ),
         on_node,
         constants={"kind": "iscsi"},

@@ -86,7 +86,7 @@ def recognise(sample: Sequence[str]) -> float:
         return 0.9
     rows = sum(bool(_ATTRIBUTE.match(line)) for line in sample)
     fields = sum(_field_of(line) is not None for line in sample)
-    return min(0.9, 0.4 + 0.1 * rows + 0.1 * fields) if rows >= 2 or fields >= 3 else 0.0
+    return min(0.9, 0.5 + 0.1 * rows + 0.1 * fields) if rows or fields >= 3 else 0.0
 
 
 def parse(document: Document) -> Parsed:
