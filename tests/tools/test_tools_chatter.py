@@ -9,6 +9,7 @@ import pytest
 from agent.policy import SitePolicy
 from agent.triage import triage
 from evals.runner import FROZEN_NOW
+from tools.parsers._boot_lines import is_boot_line
 from tools.parsers._log_alarm import is_alarm, is_harmless
 from tools.sources.recording import RecordingSource
 
@@ -81,3 +82,42 @@ def test_a_start_full_of_chatter_is_well(tmp_path):
 
 def test_one_line_of_trouble_among_chatter_is_heard(tmp_path):
     assert report(tmp_path, [*CHATTER[:7], TROUBLE[0]]).verdicts[0].fault not in ("healthy", "benign")
+
+
+BARE = """Linux version 5.19.4-fleet (root@builder) (gcc 12.1) #7 SMP
+Command line: ro root=/dev/vda2 quiet
+BIOS-e820: [mem 0x0000000000000000-0x000000000009efff] usable
+DMI: Example Corp. Rack Node/X, BIOS 2.7 03/03/2023
+ACPI: SSDT 0x000000007A1B2000 0001F3 (v02 EXAMPL NODE     00000001 INTL 20200717)
+pci 0000:3a:00.0: reg 0x10: [mem 0xd0000000-0xd0003fff 64bit]
+hub 4-0:1.0: 6 ports detected
+Freeing unused kernel image (initmem) memory: 3120K
+"""
+BSD = """pcib6: <ACPI PCI-PCI bridge> at device 1.1 numa-domain 0 on pci4
+nvme2: <Generic NVMe Device> mem 0xe1000000-0xe1003fff at device 0.0 numa-domain 0 on pci6
+cxl0: Ethernet address: 02:00:5e:10:00:07
+"""
+
+
+@pytest.mark.parametrize("text", [BARE, BSD, BARE.splitlines()[4], BSD.splitlines()[0]])
+def test_a_start_without_time_and_host_is_read_as_one(tmp_path, text):
+    path = tmp_path / "paste.txt"
+    path.write_text(text, encoding="utf-8")
+    facts = RecordingSource([path], max_bytes=10**7).read_facts()
+    assert all(row.status in ("read", "partial") for row in facts.coverage)
+    assert triage(facts, site=SitePolicy(), now=FROZEN_NOW).verdicts[0].fault in ("healthy", "benign")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["hfi9 0000:3a:00.0: qp_timeout of 12 requests", "pci 0000:3a:00.0: link fault, retrying", "ACPI: fan 2 stuck"],
+)
+def test_a_line_that_cries_is_no_line_of_a_start(line):
+    assert not is_boot_line(line) or is_harmless(line)
+
+
+def test_a_start_that_cries_is_heard(tmp_path):
+    path = tmp_path / "paste.txt"
+    path.write_text(BARE + "railctl: power rail 3 failed\n", encoding="utf-8")
+    facts = RecordingSource([path], max_bytes=10**7).read_facts()
+    assert triage(facts, site=SitePolicy(), now=FROZEN_NOW).verdicts[0].fault not in ("healthy", "benign")

@@ -44,6 +44,12 @@ usb:not_enumerated|usb 3-4: device descriptor read/64, error -110
 
 MEMORY = """
 mce:uncorrected|CPU 7: Machine Check Exception: 0000000000000005
+oom:kill|systemd-oomd[501]: Marked /batch.slice/fit.scope for killing due to memory pressure for /batch.slice being 91.20% > 80.00% for > 20s
+oom:kill|systemd-oomd[501]: oomd attempting to kill 4403 with KILL
+oom:kill|systemd-oomd[501]: Memory pressure for /batch.slice is 77.10% > 60.00% for > 30s with reclaim activity
+oom:kill|systemd[1]: fit.service: systemd-oomd killed 3 process(es) in this unit.
+oom:kill|systemd[1]: fit.service: Failed with result 'oom-kill'.
+oom:kill|earlyoom[77]: sending SIGKILL to process 5150 uid 1002 "trainer": oom_score 977, VmRSS 91211 MiB
 oom:kill|flux-shell[3]: ERROR: oom: Memory cgroup out of memory: killed 2 tasks on n77.
 edac:corrected|EDAC amd64: MC3: 4 CE on mc#3csrow#1channel#0 (csrow:1 channel:0 page:0x77a offset:0x40 grain:64 syndrome:0x9)
 edac:corrected|EDAC MC2: 1 CE ie31200 CE on mc#2csrow#1channel#1 (csrow:1 channel:1 page:0x0 offset:0x0 grain:8 syndrome:0x77)

@@ -38,6 +38,11 @@ _LEVEL_FIRST = re.compile(
     r"^(?:\([^)]*\) )?(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG) (?P<month>\d\d)-(?P<day>\d\d) "
     r"(?P<clock>\d\d:\d\d:\d\d) "
 )
+_CLOCKED = re.compile(
+    r"^\d\d:\d\d:\d\d(?:[.,]\d{1,6})?[ |]+"
+    r"\[?(?P<level>INFO|NOTICE|WARN(?:ING)?|ERR(?:OR)?|CRIT(?:ICAL)?|DEBUG)\]?[ :|]+(?=\S)"
+)
+"""A time of the day and a level, as installers and many programs write them."""
 _PYTHON = re.compile(r"^(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG):(?P<logger>[A-Za-z_][\w.-]{0,60}):")
 _SERVER = re.compile(r"^(?:\([\w .=-]{1,80}\) )?(?P<level>INFO|WARNING|ERROR|CRITICAL|DEBUG): {2,}(?=\S)")
 """What uvicorn writes, and vLLM before it: ``INFO:     10.0.3.7:51234 - "POST …``."""
@@ -242,6 +247,11 @@ def _read_python(head: Head) -> _Step | None:
     return (_cut(head, match), {"level": match["level"]}, "python logging") if match else None
 
 
+def _read_clocked(head: Head) -> _Step | None:
+    match = _CLOCKED.match(head.text)
+    return (_cut(head, match), {"level": match["level"]}, "clocked") if match else None
+
+
 def _read_server(head: Head) -> _Step | None:
     match = _SERVER.match(head.text)
     return (_cut(head, match), {"level": match["level"]}, "server") if match else None
@@ -292,6 +302,7 @@ _READERS = (
     _read_bracketed,
     _read_level_first,
     _read_server,
+    _read_clocked,
     _read_worker,
     _read_keyed,
     _read_go,

@@ -274,8 +274,8 @@ _MORE = (
     ),
     Pattern(
         "segfault:process",
-        ("dumped core",),
-        r"systemd-coredump\S*: (?:.*?)Process (?P<pid>\d+) \((?P<process>[^)]*)\) of user \d+ dumped core",
+        ("dumped core", "terminated abnormally"),
+        r"\bProcess (?P<pid>\d+) \((?P<process>[^)]*)\) (?:of user \d+ )?(?:dumped core|terminated abnormally)",
         on_node,
         joins=6,
     ),

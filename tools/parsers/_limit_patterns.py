@@ -167,7 +167,8 @@ _CLOCKS = (
         "clock:source_unstable",
         ("unstable", "Losing some ticks", "Losing too many ticks"),
         (
-            r"(?P<reason>Marking clocksource '?\S+? as unstable.*|Clocksource \S+ unstable.*|Marking TSC unstable.*"
+            r"(?P<reason>Marking clocksource '?\S+? as unstable.*|Clocksource \S+ unstable.*"
+            r"|Marking TSC unstable(?! due to (?:TSC halts|TSCs unsync|cpufreq)).*"
             r"|Losing (?:some|too many) ticks.*)"
         ),
         on_node,

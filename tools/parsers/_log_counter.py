@@ -12,6 +12,7 @@ from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
 from tools.parsers import _host_patterns
 from tools.parsers._app_forms import MAX_PAYLOAD_LINES, PAYLOAD_HEAD, read_app_head
+from tools.parsers._boot_lines import is_boot_line
 from tools.parsers._kernel_forms import ANY_HEAD, split_head
 from tools.parsers._line_shapes import Offsets, find_shapes
 from tools.parsers._lines import MAX_SAMPLES, is_noise
@@ -127,7 +128,7 @@ def _known_run() -> re.Pattern[bytes]:
 
 def is_understood(text: str) -> bool:
     """Say whether a line that made no event still is of a known form: a head, a stack, a traceback, or no evidence."""
-    if _BARE_KERNEL.match(text) or _host_patterns.STACK_LINE.match(text) or is_noise(text):
+    if _BARE_KERNEL.match(text) or _host_patterns.STACK_LINE.match(text) or is_noise(text) or is_boot_line(text):
         return True
     head = split_head(text)
     if head.form or read_app_head(head).form or _host_patterns.STACK_LINE.match(head.text):

@@ -266,7 +266,8 @@ class LogReader:
         if not self._plain or self._counter.total > MAX_LINES:
             return
         alarms, first = count_alarms(text for _, text in self._plain if not self._table.knows(text))
-        if not alarms or alarms < (ALARM_SHARE if self._kept else LONE_ALARM_SHARE) * self._counter.total:
+        is_told = any(code != "kernel:boot" for _, code in self._kept)
+        if not alarms or alarms < (ALARM_SHARE if is_told else LONE_ALARM_SHARE) * self._counter.total:
             return
         number = next(number for number, text in self._plain if text == first)
         head = split_head(first)

@@ -70,10 +70,22 @@ _OOM: tuple[Pattern, ...] = (
     ),
     Pattern(
         "oom:kill",
-        ("due to memory", "earlyoom"),
         (
-            r"systemd-oomd\S*: Killed (?P<cgroup>\S+) due to memory (?:pressure|used)|earlyoom\S*: .*sending "
-            r"SIG\w+ to process (?P<pid>\d+).*?\"(?P<process>[^\"]+)\""
+            "due to memory",
+            "due to swap",
+            "earlyoom",
+            "oomd attempting to kill",
+            "systemd-oomd killed",
+            "'oom-kill'",
+            "with reclaim activity",
+        ),
+        (
+            r"systemd-oomd\S*: (?:Killed|Marked) (?P<cgroup>\S+) (?:for killing )?due to (?:memory|swap) "
+            r"(?:pressure|used)"
+            r"|earlyoom\S*: .*(?:sending SIG\w+ to process|escalating to SIGKILL.*process) (?P<pid>\d+).*?"
+            r"\"(?P<process>[^\"]+)\"|oomd attempting to kill (?P<pid2>\d+) with|systemd-oomd killed [1-9]\d* process"
+            r"|(?P<unit>[\w@\\.:-]+): Failed with result 'oom-kill'"
+            r"|Memory pressure for \S+ is [\d.]+% > .*reclaim activity"
         ),
         on_node,
         refine=_refine_kill,

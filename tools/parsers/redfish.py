@@ -8,11 +8,12 @@ disabled (`Status.State`) has no health.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tools.parsers._json_tree import JsonText, list_dicts, read_json_text
 from tools.parsers._sheet import Sheet
-from tools.types import Coverage, Document, Domain, Entity, Facts, Parsed
+from tools.types import Coverage, Document, Domain, Entity, Event, Facts, Parsed
 
 FORM = "redfish"
 DOMAIN: Domain = "host"
@@ -41,12 +42,15 @@ _MESSAGES: tuple[tuple[str, str], ...] = (
     (r"leak", "bmc:leak"),
 )
 _DEASSERTED = re.compile(r"deassert|returned to normal|cleared|recovered", re.IGNORECASE)
+_SUBJECTS = ("power supp", "psu", "fan", "temperature", "voltage", "dimm", "memory", "drive", "disk", "processor")
+"""What an entry without a number of its sensor speaks of."""
 
 
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: the annotations that every resource carries."""
     text = "\n".join(sample)
-    return 0.98 if '"@odata.type"' in text or '"@odata.id"' in text else 0.0
+    # Its messages are read in logs too; in a resource they have a severity, which only this parser knows.
+    return 1.0 if '"@odata.type"' in text or '"@odata.id"' in text else 0.0
 
 
 def parse(document: Document) -> Parsed:
@@ -54,9 +58,11 @@ def parse(document: Document) -> Parsed:
     sheet = Sheet(document, DOMAIN)
     text = read_json_text(document)
     told = 0
-    for part in list_dicts(list(text.values)):
+    parts = list(list_dicts(list(text.values)))
+    for part in parts:
         told += _read_part(sheet, text, part)
     facts = sheet.build_facts()
+    facts = replace(facts, events=tuple(_settle(facts.events, _list_ends(parts))))
     if text.is_cut:
         facts += Facts(coverage=(_miss(document, "the JSON is cut or broken"),))
     elif not told:
@@ -120,4 +126,29 @@ def _read_entry(sheet: Sheet, text: JsonText, entry: dict[str, object]) -> None:
         code = "bmc:sensor_critical" if entry.get("Severity") == "Critical" else ""
     if code:
         fields = {"text": message, "severity": str(entry.get("Severity")), "time": str(entry.get("Created") or "")}
+        fields["about"] = _about(entry)
         sheet.add(text.find(message[:40]), Entity("node", node=sheet.node), code, fields)
+
+
+def _about(entry: dict[str, object]) -> str:
+    """Name what an entry of a log speaks of, so that its end finds it: the number of the sensor, else a word."""
+    number = entry.get("SensorNumber")
+    message = str(entry.get("Message") or "").lower()
+    return str(number) if number else next((word for word in _SUBJECTS if word in message), "")
+
+
+def _list_ends(parts: Iterable[dict[str, object]]) -> dict[str, str]:
+    """When each thing was last said to be well, in the BMC's own spelling of time."""
+    ends: dict[str, str] = {}
+    for part in parts:
+        if part.get("Severity") == "OK" and "Message" in part and (about := _about(part)):
+            ends[about] = max(ends.get(about, ""), str(part.get("Created") or ""))
+    return ends
+
+
+def _settle(events: Iterable[Event], ends: Mapping[str, str]) -> Iterator[Event]:
+    """All events, those after which the thing was said to be well under a code of their own."""
+    for event in events:
+        time, end = event.fields.get("time", ""), ends.get(event.fields.get("about", ""), "")
+        is_over = bool(time) and end > time
+        yield replace(event, code="bmc:ended", fields={**event.fields, "was": event.code}) if is_over else event

@@ -1,6 +1,8 @@
 """Reads `sensors` of lm-sensors 3, text and JSON (`-j`): temperatures at their limits and fans that stand still.
 
 A board leaves inputs open and limits unset: an alarm of a voltage, or of a temperature whose limit is 0, says nothing.
+A chip with limits that nothing can keep (the least above the most, a most below freezing) was never set up: its fans
+that stand may not be there.
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ _READING = Lazy(
     r"(?:\s+(?P<rest>.*))?$",
 )
 _LIMIT = Lazy(r"(?P<kind>high|crit|max|emerg|min)\s*=\s*(?P<value>[+-]?\d+(?:[.,]\d+)?)")
+_PAIR = Lazy(r"\((?:min|low)\s*=\s*(?P<least>[+-]?\d+(?:[.,]\d+)?).*?(?:max|high)\s*=\s*(?P<most>[+-]?\d+(?:[.,]\d+)?)")
+_MOST = Lazy(r"\b(?:high|max|crit)\s*=\s*(?P<most>-\d+(?:[.,]\d+)?)")
+_CHIP = Lazy(r"^\w+-(?:isa|pci|i2c|virtual|acpi|hid|mdio|spi|scsi|nvme)-\w+\s*$")
+LIMITS_UNSET = "bmc:limits_unset"
+STANDING = "bmc:sensor_critical"
 _ADAPTER = Lazy(r"^(?:Adapter: |[\w]+-(?:isa|pci|i2c|virtual|acpi|hid|mdio|spi|scsi|nvme)-\w+$|ERROR: Can't get value)")
 _DETAIL = Lazy(r"^\s+\(?(?:high|crit|low|emerg|hyst|max|min|avg|sensor)\b")
 
@@ -53,8 +60,13 @@ class _Chips:
         self.sheet = Sheet(document, DOMAIN)
         self.told = 0
         self.open: tuple[Line, str, float, str] | None = None
+        self.unset: Line | None = None
+        self.is_scrambled = False
+        self.first = 0
 
     def read_line(self, line: Line) -> bool:
+        if _CHIP.match(line.text):
+            self.close_chip()
         if self.open is not None and _DETAIL.match(line.text):
             first, name, value, rest = self.open
             self.open = (first, name, value, f"{rest} {line.text.strip()}")
@@ -65,6 +77,8 @@ class _Chips:
             return bool(_ADAPTER.match(line.text))
         number, unit, rest = parse_number(match["value"]), match["unit"] or "", match["rest"] or ""
         self.told += number is not None
+        if "ALARM" in rest and (kind := _limits_kind(number, rest)):
+            self.unset, self.is_scrambled = self.unset or line, self.is_scrambled or kind == "scrambled"
         if number is not None and unit.endswith("C"):
             self.open = (line, match["name"], number, rest)
         elif number == 0 and unit.upper() == "RPM" and "ALARM" in rest:
@@ -83,6 +97,17 @@ class _Chips:
         if "ALARM" in rest or "crit" in limits:
             self._judge(line, name, value, limits, has_alarm="ALARM" in rest)
 
+    def close_chip(self) -> None:
+        """Take back the alarms of a chip whose limits were never set, and say so."""
+        self.close()
+        if self.unset is not None:
+            # A temperature at a limit that makes sense is hot all the same.
+            of_chip = self.sheet.events[self.first :]
+            kept = [event for event in of_chip if event.code != STANDING]
+            self.sheet.events[self.first :] = kept if self.is_scrambled else of_chip
+            self.sheet.add(self.unset, self.sheet.make_node(), LIMITS_UNSET, {"text": self.unset.text.strip()})
+        self.unset, self.is_scrambled, self.first = None, False, len(self.sheet.events)
+
     def _judge(self, line: Line, name: str, value: float, limits: Mapping[str, float], *, has_alarm: bool) -> None:
         # A limit of nothing was never set; an alarm counts for any limit, without one only what is critical does.
         wanted = ("alarm", "high", "max", "crit", "emerg") if has_alarm else ("crit", "emerg")
@@ -95,7 +120,7 @@ class _Chips:
     def _stand_still(self, line: Line, name: str, rest: str) -> None:
         least = {found["kind"].lower(): parse_number(found["value"]) for found in _LIMIT.pattern.finditer(rest or "")}
         if least.get("min"):
-            self.sheet.add(line, self.sheet.make_node(), "bmc:sensor_critical", {"sensor": name, "value": "0 RPM"})
+            self.sheet.add(line, self.sheet.make_node(), STANDING, {"sensor": name, "value": "0 RPM"})
 
     def read_json(self) -> Facts:
         """Read the JSON form; what is cut or broken is told as a gap."""
@@ -122,12 +147,21 @@ class _Chips:
 
     def build(self) -> Facts:
         """The events; where no sensor told a value that is a gap."""
-        self.close()
+        self.close_chip()
         facts = self.sheet.build_facts()
         if self.told:
             return facts
         gap = Coverage(self.sheet.document.label, DOMAIN, "partial", "no sensor tells a value", "sensors")
         return facts + Facts(coverage=(gap,))
+
+
+def _limits_kind(number: float | None, rest: str) -> str:
+    """Say how the limits of an alarm are none: both zero, or scrambled so that no reading could keep them."""
+    pair = _PAIR.pattern.search(rest)
+    least, most = (parse_number(pair["least"]), parse_number(pair["most"])) if pair is not None else (None, None)
+    if least is not None and most is not None and (least > most or (least == most == 0 and number != 0)):
+        return "scrambled" if least > most else "zero"
+    return "scrambled" if _MOST.pattern.search(rest) is not None and "V" not in rest else ""
 
 
 def _list_features(tree: object) -> Iterator[tuple[str, Mapping[str, float]]]:
