@@ -20,6 +20,7 @@ from agent.run import Run
 from agent.seat import Seat, Terms
 from agent.state import State
 from agent.toolbox import Library, Toolbox
+from agent.tracing import trace_case
 from agent.types import Case, Verdict
 from tools.tool import ToolContext
 
@@ -76,8 +77,10 @@ def investigate(
     """
     possible = possible_faults(case, context.facts)
     seat = Seat(case, context, Toolbox(context, library), backend, terms, possible, record)
-    state = build_graph().invoke({}, {"recursion_limit": 2 * terms.budget.steps + 10}, context=seat)
-    verdict: Verdict = state["verdict"]
+    with trace_case(case, backend.name) as tell:
+        state = build_graph().invoke({}, {"recursion_limit": 2 * terms.budget.steps + 10}, context=seat)
+        verdict: Verdict = state["verdict"]
+        tell(verdict)
     return verdict
 
 

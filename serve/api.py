@@ -6,7 +6,8 @@ import asyncio
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +16,19 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agent.run import Run
 from agent.settings import Settings
 from agent.types import Border, TriageReport, Verdict
 from rag.errors import RagError
+from serve.logs import open_log
+from serve.metrics import CONTENT_TYPE, Metrics
 from serve.store import open_site_store
 from serve.triage import parse_since, triage_request
 from serve.types import Request as TriageRequest
@@ -121,6 +125,8 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     api = FastAPI(title="Daytwo", version=version("daytwo"), docs_url=None, redoc_url=None)
     api.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     guarded = [Depends(check_token)]
+    counted = Metrics()
+    api.middleware("http")(log_request)
     slots = asyncio.Semaphore(TRIAGES_AT_ONCE)
 
     @api.get("/healthz")
@@ -133,7 +139,10 @@ def build_api(settings: Settings, token: str) -> FastAPI:
         """Triage evidence: JSON with `text`, or a multipart form with files. The verdicts are kept."""
         evidence = await read_evidence(request)
         async with slots:
-            return await run_in_threadpool(triage_texts, evidence, settings)
+            started = time.monotonic()
+            report = await run_in_threadpool(triage_texts, evidence, settings, counted.observe_run)
+            counted.observe_report(report, time.monotonic() - started)
+            return report
 
     @api.get("/v1/verdicts", dependencies=guarded, responses=PROBLEMS)
     def list_verdicts(
@@ -153,11 +162,24 @@ def build_api(settings: Settings, token: str) -> FastAPI:
             raise HTTPException(404, f"No verdict {verdict_id} is kept.")
         return verdict
 
-    _tell_errors(api)
-    return api
+    @api.get("/metrics", dependencies=guarded, response_class=Response, responses=PROBLEMS)
+    def show_metrics() -> Response:
+        """Counts and times for Prometheus; scrape it with the token as `authorization.credentials`."""
+        return Response(counted.render(), media_type=CONTENT_TYPE)
+
+    return _tell_errors(api)
 
 
-def _tell_errors(api: FastAPI) -> None:
+async def log_request(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Write a line for each request: what was asked, what came of it, how long it took; never its body or token."""
+    started = time.monotonic()
+    response = await go_on(request)
+    told = {"method": request.method, "path": request.url.path, "status": response.status_code}
+    open_log().info("request", **told, seconds=round(time.monotonic() - started, 4))
+    return response
+
+
+def _tell_errors(api: FastAPI) -> FastAPI:
     """Give every error one shape: what went wrong, and what to do next."""
 
     async def tell_http(request: Request, error: Exception) -> JSONResponse:
@@ -184,6 +206,7 @@ def _tell_errors(api: FastAPI) -> None:
     api.add_exception_handler(RequestValidationError, tell_invalid)
     api.add_exception_handler(DaytwoError, tell_known)
     api.add_exception_handler(RagError, tell_known)
+    return api
 
 
 async def read_evidence(request: Request) -> dict[str, bytes]:
@@ -255,7 +278,9 @@ def name_files(files: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     return named
 
 
-def triage_texts(evidence: Mapping[str, bytes], settings: Settings) -> TriageReport:
+def triage_texts(
+    evidence: Mapping[str, bytes], settings: Settings, record: Callable[[Run], None] | None = None
+) -> TriageReport:
     """Triage texts as if they stood in a folder, which they do for as long as it takes."""
     with tempfile.TemporaryDirectory(prefix="daytwo-") as name:
         folder = Path(name)
@@ -263,7 +288,7 @@ def triage_texts(evidence: Mapping[str, bytes], settings: Settings) -> TriageRep
             (folder / label).write_bytes(content)
         request = TriageRequest(paths=(folder,), origin=tuple(evidence))
         try:
-            return triage_request(request, limit_unpacking(evidence, settings), datetime.now(UTC))
+            return triage_request(request, limit_unpacking(evidence, settings), datetime.now(UTC), record=record)
         except OperatorError as error:
             # Where the texts stood meanwhile is nobody's business.
             raise OperatorError(error.message.replace(name, "the request"), fix=error.fix) from None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from agent.backend import Budget
 from agent.backends.openai import open_model
@@ -17,12 +18,14 @@ from agent.run import Run
 from agent.seat import Terms
 from agent.settings import Settings
 from agent.site import load_site
+from agent.tracing import TracedBackend
 from agent.triage import Investigator
 from agent.types import Case, Verdict
 from rag.errors import RagError
 from rag.library import Library
 from serve.asking import STOPPED, Progress
 from serve.library import open_library
+from serve.telemetry import start_telemetry
 from serve.terminal import note
 from tools.evidence import EvidenceBook
 from tools.harmless import neutralise
@@ -76,7 +79,8 @@ def build_model_investigator(
     """
     backend = open_model(endpoint, settings)
     models = load_site(settings.site_file).models
-    guarded = guard_endpoint(backend, endpoint[0], facts, models)
+    start_telemetry(settings)
+    guarded = TracedBackend(guard_endpoint(backend, endpoint[0], facts, models), urlsplit(endpoint[0]).hostname or "")
     site = SitePolicy(scheduler=settings.scheduler)
     library = _open_library(settings)
     patience = Patience(settings.model_total_seconds)
@@ -85,7 +89,7 @@ def build_model_investigator(
         if end := patience.find_end():
             return silent(end)(case, book)
         seconds = min(settings.investigation_seconds, patience.left_seconds)
-        budget = Budget(steps=settings.max_steps, seconds=seconds, window_tokens=backend.window_tokens)
+        budget = backend.fit_budget(Budget(steps=settings.max_steps, seconds=seconds))
         terms = Terms(site, budget, now, lambda usage: price_usage(usage, *endpoint, models))
         try:
             with progress(neutralise(str(case.primary.entity))):

@@ -39,7 +39,9 @@ def run_server(bind: str) -> int:
     import uvicorn
 
     from serve.api import build_api
+    from serve.logs import start_logs
 
+    start_logs(settings.log_format)
     config = uvicorn.Config(build_api(settings, token), log_level="warning", access_log=False)
     note(f"daytwo: listening on http://{_spell(listener)}, bearer token in {place}")
     uvicorn.Server(config).run(sockets=[listener])

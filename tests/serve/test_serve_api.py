@@ -228,7 +228,8 @@ def test_reading_what_is_not_there(client):
 
 def test_openapi_names_the_contract(client):
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/healthz", "/v1/triage", "/v1/verdicts", "/v1/verdicts/{verdict_id}"}
+    verdicts = {"/v1/verdicts", "/v1/verdicts/{verdict_id}"}
+    assert set(document["paths"]) == {"/healthz", "/metrics", "/v1/triage", *verdicts}
     body = document["paths"]["/v1/triage"]["post"]["requestBody"]["content"]
     assert set(body) == {"application/json", "multipart/form-data"}
     assert "TriageReport" in document["components"]["schemas"]
@@ -284,3 +285,29 @@ def test_token_is_made_once_and_must_stay_private(tmp_path):
         find_token(settings)
     assert caught.value.fix == f"chmod 600 {tmp_path / 'token'}"
     assert find_token(Settings(data_dir=tmp_path, api_token="abc")) == ("abc", "DAYTWO_API_TOKEN")
+
+
+def test_what_was_done_is_counted_for_prometheus(tmp_path):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    client = TestClient(build_api(Settings(data_dir=tmp_path), "t0ken"))
+    assert client.get("/metrics").status_code == 401
+    client.headers["Authorization"] = "Bearer t0ken"
+    client.post("/v1/triage", json={"text": LOG})
+    families = {f.name: f for f in text_string_to_metric_families(client.get("/metrics").text)}
+    counted = {s.labels["fault"]: s.value for s in families["daytwo_verdicts"].samples if s.name.endswith("_total")}
+    assert counted == {"gpu_off_bus": 1.0}
+    assert next(s.value for s in families["daytwo_triage_seconds"].samples if s.name.endswith("_count")) == 1.0
+    assert not [s for s in families["daytwo_model_calls"].samples if s.value]
+
+
+def test_requests_are_logged_as_json_without_tokens_and_escapes(tmp_path, capsys):
+    from serve.logs import start_logs
+
+    start_logs("json")
+    client = TestClient(build_api(Settings(data_dir=tmp_path), "t0ken"), headers={"Authorization": "Bearer t0ken"})
+    client.get("/v1/verdicts/%1b[31mred")
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (line["status"], line["method"], line["level"]) == (404, "GET", "info")
+    assert "t0ken" not in json.dumps(line)
+    assert "\x1b" not in line["path"]
