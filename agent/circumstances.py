@@ -229,6 +229,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("host_kernel_panic", "back_up", lambda s, scene: bool(s.events) and _came_back(s, scene)),
     ("nic_link_down", "came_back", lambda s, scene: bool(s.events) and _came_back(s, scene)),
     ("nic_link_down", "of_switch", lambda s, _: _is_of_switch(s)),
+    ("nic_link_flap", "few_returns", lambda s, _: bool(s.events) and all("returned" in e.fields for e in s.events)),
     ("nic_link_flap", "of_switch", lambda s, _: _is_of_switch(s)),
     ("nic_link_down", "peers_down", _is_one_of_many),
     ("collective_hang", "already_ended", _ended_since),

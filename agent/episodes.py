@@ -36,6 +36,7 @@ ENDINGS: Mapping[str, str] = {
     "shared_fs:ok": "shared_fs:error",
     "cpu:thermal_normal": "cpu:thermal",
     "xid:162": "xid:163",
+    "network:link_ok": "network:link_error",
     "nccl:ok": "nccl:complaint",
     "nccl:connected": "nccl:complaint",
 }
@@ -85,12 +86,17 @@ def mark_flapping(events: Sequence[Event]) -> list[Event]:
         if event.code in ("nic:link_down", "nic:link_up"):
             ports[event.entity].append(event)
     flaps = {port: count_returns(changes) for port, changes in ports.items()}
+    back = {port for port, changes in ports.items() if changes[-1].code == "nic:link_up"}
     return [
-        _mark(event, flaps=str(flaps[event.entity]))
-        if event.code in ("nic:link_down", "nic:link_up") and flaps[event.entity] >= FLAP_RETURNS
-        else event
+        _mark_change(event, flaps[event.entity], event.entity in back) if event.code in _LOSS else event
         for event in events
     ]
+
+
+def _mark_change(event: Event, count: int, is_back: bool) -> Event:
+    if count >= FLAP_RETURNS:
+        return _mark(event, flaps=str(count))
+    return _mark(event, returned="yes") if is_back and event.code == "nic:link_down" else event
 
 
 def count_returns(changes: Sequence[Event]) -> int:

@@ -106,6 +106,7 @@ def _policy_code(event: Event) -> str:
 COMPANY: Mapping[str, str] = {
     "over": "episode:over",
     "flaps": "nic:flapping",
+    "returned": "nic:returned",
     "by_driver": "gpu:init_failed_by_driver",
     "devices": "gpu:init_failed_on_many",
     "drives_lost": "storage:drives_lost",

@@ -171,7 +171,6 @@ def test_an_assertion_beside_exhausted_mappings_is_their_consequence():
 
 DECIDED_ELSEWHERE = {
     "gpu_clock_stuck": "the clock detector names config_drift where application clocks are set",
-    "nic_link_flap": "fewer than three returns are nic_link_down that came back",
     "filesystem_fault": "folds.csv puts it under the drive",
     "shared_fs_stall": "folds.csv and the fleet: one case for one server",
     "host_resource_limit": "the summary names the limit",

@@ -96,6 +96,7 @@ def told(text):
         (ONE_DOWN, [("nic:link_down", "mlx5_1/1")]),
         (ibstat(UP, UP), []),
         (ibstat(POLLING), [("nic:port_down", "mlx5_0/1")]),
+        (ibstat(UP, ("Down", "Disabled", 40, "InfiniBand")), [("nic:port_down", "mlx5_1/1")]),
         (ibstat(UP, ("Down", "Disabled", 40, "Ethernet")), []),
         (ibstat(UP, ("Down", "Polling", 40, "Ethernet")), [("nic:port_down", "mlx5_1/1")]),
         (ibstat(("Initializing", "LinkUp", 400, "InfiniBand")), [("nic:no_subnet_manager", "mlx5_0/1")]),

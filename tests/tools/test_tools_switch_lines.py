@@ -64,6 +64,10 @@ job:failed||PANIC in check_ports():
 nic:firmware|phy2|ieee80211 phy2: Hardware restart was requested
 nic:complaint||infinipath: Failed to lock addr 0007aaaaeb50000, 65 pages: errno 12
 network:timeout||Couldn't connect to n07, rank 12. Time elapsed 00:01:30. Still trying
+network:tree_error||30700 Interconnect-7T00 switch_module bcast-error 1076189965 1 Link error
+network:link_error||66621 Interconnect-7T01 switch_module error 1127018764 1 link errors remain current
+network:link_ok||323647 Interconnect-7T00 switch_module bcast-error 1083198788 1 Link ok
+nic:driver|hfi1_1|hfi1 0000:af:00.0: hfi1_1: [QP9] hfi1_tid_timeout 4084
 ras:power_control||27385 Interconnect-0N07 switch_module control 1101771720 1 power/control problem
 shared_fs:error||2558879 node-D9 clusterfilesystem clusterfilesystem.not_served 1073126274 1 ClusterFileSystem: ServerFileSystem domain scratch9 is no longer served by node node-90
 scsi:controller_fault||DMT_HINT Warning: Verify Host 1 bus parity error: 0100 Tier:2 LUN:7

@@ -259,6 +259,7 @@ _RESETS = (
             "CQ Processed Req",
             "MC command",
             "Failed to process command",
+            "_timeout ",
         ),
         (
             rf"{HEAD}.*?(?P<reason>\w{{0,12}} ?reset requested.*|(?:GLOBR|CORER) requested.*|.*[Rr]ebuild failed.*"
@@ -268,7 +269,7 @@ _RESETS = (
             r"|SDMA.*(?:halt|no status bits|error|timeout).*|.*FTQ dump.*|TXQ Dump.*|rtl_\w+_cond == \d.*"
             r"|[Cc]an't load firmware.*|Resp cmpl intr err.*|.*cmdq\[\w+\].*(?:failed|status 0x[1-9a-f]).*"
             r"|Failed to modify HW.*|.*CQ Processed Req.*status 0x[1-9a-f].*|MC command \w+ .*failed.*"
-            r"|Failed to process command.*)"
+            r"|Failed to process command.*|\[QP\d+\] \w*timeout \d+.*)"
         ),
         on_nic,
         refine=flatten_head,

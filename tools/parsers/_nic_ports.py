@@ -67,15 +67,20 @@ def report_ports(sheet: Sheet, ports: Sequence[Port]) -> None:
     cabled, or the whole network is down: that is told as weaker evidence.
     """
     for port in ports:
-        if port.line is None or port.state not in ("down", "waits"):
-            continue
-        peers = [peer for peer in ports if peer is not port and peer.kind == port.kind]
+        # A paste may end before it says what the last port is.
+        peers = [peer for peer in ports if peer is not port and peer.kind in (port.kind, "")]
         up = sum(peer.state == "up" for peer in peers)
+        # An Ethernet port is off as long as nobody configures it; one of InfiniBand is switched off by a command.
+        is_off = port.state == "off" and port.kind == "infiniband" and up > 0
+        if port.line is None or (port.state not in ("down", "waits") and not is_off):
+            continue
         fields = {**port.fields, "peers_up": str(up), "peers": str(len(peers))}
         if port.state == "waits":
             sheet.add(port.line, port.entity, "nic:no_subnet_manager", fields)
         else:
-            sheet.add(port.line, port.entity, "nic:link_down" if up or port.sure else "nic:port_down", fields)
+            sheet.add(
+                port.line, port.entity, "nic:link_down" if (up and not is_off) or port.sure else "nic:port_down", fields
+            )
     _report_slow(sheet, ports)
 
 

@@ -194,11 +194,19 @@ PATTERNS: tuple[Pattern, ...] = (
         on_nic,
     ),
     Pattern(
-        "network:link_error",
-        ("Link error on broadcast tree", "Linkerror event", "bcast-error", "Link error on"),
-        r"(?P<reason>Link ?error (?:on broadcast tree|on|event).*)",
+        "network:tree_error",
+        ("Link error on broadcast tree", "bcast-error", "Link error"),
+        r"^switch_module bcast-error: (?P<reason>Link error.*)|(?P<reason2>Link error on broadcast tree.*)",
         on_node,
     ),
+    Pattern(
+        "network:link_error",
+        ("Linkerror event", "Link error", "link errors remain", "Link in reset"),
+        r"(?P<reason>Link ?error (?:on|event).*)"
+        r"|^switch_module [\w.-]+: (?P<reason2>Link error|link errors remain current|Link in reset)\s*$",
+        on_node,
+    ),
+    Pattern("network:link_ok", ("Link ok",), r"^switch_module [\w.-]+: (?P<reason>Link ok)\s*$", on_node),
     Pattern(
         "bmc:psu_failed",
         ("psu failure", "PSU failure", "ower supply failure"),
