@@ -174,3 +174,78 @@ def test_cells_that_are_blotted_out_and_lanes_below_sys(tmp_path, text, fault):
     told, action = judge(tmp_path, text)
     assert told == fault
     assert action not in ("reboot_node", "replace_part", "drain_node")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "UserWarning: CUDA initialization: The NVIDIA driver on your system is too old (found version 10020).",
+            "gpu_driver_mismatch",
+        ),
+        (
+            "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU",
+            "gpu_driver_not_loaded",
+        ),
+        (
+            "WARNING: The NVIDIA Driver was not detected.  GPU functionality will not be available.",
+            "gpu_driver_not_loaded",
+        ),
+        (
+            "ERROR: This container was built for NVIDIA Driver Release 550.54 or later, but\n"
+            "       version 470.82 was detected and compatibility mode is UNAVAILABLE.\n\n"
+            "       [[System has unsupported display driver / cuda driver combination (error 803)]]",
+            "gpu_driver_mismatch",
+        ),
+        (
+            "WARNING: The NVIDIA Driver is present, but CUDA failed to initialize.\n"
+            "   [[ System not yet initialized (error 802) ]]",
+            "fabric_manager_down",
+        ),
+        (
+            "./solver: error while loading shared libraries: libmpi_cxx.so.40: cannot open shared object file",
+            "job_precondition_failed",
+        ),
+        (
+            "OSError: libcublasLt.so.12: cannot open shared object file: No such file or directory",
+            "job_precondition_failed",
+        ),
+        (
+            "python: symbol lookup error: /opt/e/libnccl.so.2: undefined symbol: cudaGetDriverEntryPoint",
+            "job_precondition_failed",
+        ),
+        (
+            "nvidia-container-cli: ldcache error: process /sbin/ldconfig failed with error code: 1",
+            "job_precondition_failed",
+        ),
+        (
+            "RuntimeError: NCCL error in: ProcessGroupNCCL.cpp:1200, invalid usage, NCCL version 2.18.1",
+            "job_precondition_failed",
+        ),
+        (
+            "WARNING: There is at least non-excluded one OpenFabrics device found,\n"
+            "but there are no active ports detected (or Open MPI was unable to use\nthem).  Local host: c7",
+            "nic_link_down",
+        ),
+        ("\t\tLnkSta:\tSpeed 16GT/s, Width x4 (downgraded)\n\t\t\tTrErr- Train- SlotClk+", "pcie_link_degraded"),
+    ],
+)
+def test_what_is_missing_before_a_program_starts(tmp_path, text, fault):
+    """What containers, loaders and launchers lack is told apart from what fails while they run."""
+    assert judge(tmp_path, text + "\n")[0] == fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "c3:11:11 [0] NCCL INFO NET/Plugin: Could not find: libnccl-net.so. Using internal network plugin.",
+        "NOTE: CUDA Forward Compatibility mode ENABLED.\n  Using CUDA 12.4 driver version 550.54.14 with kernel driver 535.1",
+        "W tf2xla/dso_loader.cc:64] Could not load dynamic library 'libnvinfer.so.7'; dlerror: libnvinfer.so.7: cannot open"
+        " shared object file\nEpoch 1/3 loss: 0.41\nEpoch 2/3 loss: 0.36",
+        "\t\tLnkSta:\tSpeed 2.5GT/s (downgraded), Width x4\n\t\tLnkSta:\tSpeed 8GT/s, Width x8 (downgraded)\n"
+        "\t\tLnkSta:\tSpeed 8GT/s, Width x16",
+    ],
+)
+def test_what_is_tried_and_passed_over_is_no_fault(tmp_path, text):
+    """A plug-in or a library that a program can do without, and links of devices that nobody named."""
+    assert judge(tmp_path, text + "\n")[0] in ("healthy", "benign", "unknown")

@@ -199,8 +199,17 @@ _NCCL = (
     ),
     Pattern(
         "nccl:usage_error",
-        ("ncclInvalidUsage", "ncclInvalidArgument", "ncclInternalError"),
-        r"(?P<reason>ncclInvalidUsage|ncclInvalidArgument|ncclInternalError)",
+        (
+            "ncclInvalidUsage",
+            "ncclInvalidArgument",
+            "ncclInternalError",
+            "NCCL error",
+            "NCCL failure",
+            "NCCL operation nccl",
+        ),
+        r"(?P<reason>ncclInvalidUsage|ncclInvalidArgument|ncclInternalError"
+        r"|NCCL (?:error|failure|operation nccl).{0,200}?(?:internal error|invalid usage|invalid argument"
+        r"|unknown result code).*)",
         on_job,
     ),
     Pattern("nccl:ok", ("Init COMPLETE",), r"NCCL INFO.*?\bInit COMPLETE", on_job, refine=lambda f: f),

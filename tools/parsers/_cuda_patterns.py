@@ -21,13 +21,15 @@ _CODES: tuple[tuple[re.Pattern[str], str], ...] = (
         "cuda:oom",
     ),
     (
-        re.compile(r"(?i)libcuda\.so\S*: cannot open|kernel driver does not appear|\(303\)|SHARED_OBJECT_"),
+        re.compile(
+            r"(?i)libcuda\.so\S*: cannot open|kernel driver does not appear|\(303\)|SHARED_OBJECT_|no NVIDIA driver"
+        ),
         "cuda:no_driver",
     ),
     (re.compile(r"(?i)no CUDA-capable device|cudaErrorNoDevice|CUDA_ERROR_NO_DEVICE"), "cuda:no_device"),
     (
         re.compile(
-            r"(?i)driver version is insufficient|forward compatibility was attempted|driver / cuda driver"
+            r"(?i)driver version is insufficient|forward compatibility was attempted|driver / cuda driver|is too old"
             r"|CUDA_ERROR_COMPAT"
             r"|cudaErrorInsufficientDriver|SYSTEM_DRIVER_MISMATCH|SystemDriverMismatch|system has unsupported display "
             r"driver"
@@ -165,13 +167,31 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "cuda:no_driver",
-        ("failed call to cuInit: UNKNOWN ERROR (30", "kernel driver does not appear to be running", "libcuda.so"),
+        (
+            "failed call to cuInit: UNKNOWN ERROR (30",
+            "kernel driver does not appear to be running",
+            "libcuda.so",
+            "no NVIDIA driver on your system",
+            "NVIDIA Driver was not detected",
+            "Failed to detect NVIDIA driver",
+        ),
         (
             r"(?P<error>failed call to cuInit: UNKNOWN ERROR \(30[23]\)|kernel driver does not appear to be running on "
-            r"this host.*|libcuda\.so\S*: cannot open shared object file.*)"
+            r"this host.*|libcuda\.so\S*: cannot open shared object file.*|Found no NVIDIA driver on your system.*"
+            r"|NVIDIA Driver was not detected.*|Failed to detect NVIDIA driver.*)"
         ),
         on_job,
         joins=20,
+    ),
+    # What the entry point of NVIDIA's containers writes before the program starts.
+    Pattern(
+        "",
+        ("but CUDA failed to initialize", "Unable to read CUDA capable devices", "[["),
+        r"(?:\[\[ ?(?P<error>[A-Z].*?) \(error (?P<number>\d{1,3})\) ?\]\]|Unable to read CUDA capable devices"
+        r"\. Return status: (?P<number2>\d{1,3}))",
+        on_job,
+        refine=lambda f: _refine({"error": f.get("error", ""), "number": f.get("number") or f.get("number2", "")}),
+        joins=2,
     ),
     Pattern("cuda:ecc", ("ncorrectable ECC error",), r"(?P<error>uncorrectable ECC error(?: encountered)?)", on_job),
     Pattern(
@@ -202,15 +222,18 @@ PATTERNS: tuple[Pattern, ...] = (
             "no kernel image is available",
             "system not yet initialized",
             "system has unsupported display driver",
+            "No supported GPU(s) detected",
         ),
         (
-            r"(?P<error>system has unsupported display driver.*|No CUDA GPUs are available"
-            r"|no CUDA-capable device is detected|CUDA unknown error|all CUDA-capable "
-            r"devices are busy or unavailable|invalid device ordinal|no kernel image is available.*|system not yet "
-            r"initialized)"
+            r"(?P<error>No supported GPU\(s\) detected to run.*|system has unsupported display driver.*"
+            r"|No CUDA GPUs are available|no CUDA-capable device is detected|CUDA unknown error"
+            r"|all CUDA-capable devices are busy or unavailable|invalid device ordinal"
+            r"|no kernel image is available.*|system not yet initialized)"
         ),
         on_job,
-        refine=lambda f: {**f, "code": "cuda:no_device"} if f["error"].startswith("No CUDA GPUs") else _refine(f),
+        refine=lambda f: (
+            {**f, "code": "cuda:no_device"} if f["error"].startswith(("No CUDA GPUs", "No supp")) else _refine(f)
+        ),
     ),
     Pattern(
         "cuda:driver_insufficient",
@@ -220,10 +243,13 @@ PATTERNS: tuple[Pattern, ...] = (
             "orward compatibility was attempted",
             "kernel version 4",
             "does not match DSO version",
+            "was built for NVIDIA Driver Release",
+            "compatibility mode is UNAVAILABLE",
         ),
         (
-            r"(?P<error>CUDA driver version is insufficient.*|The NVIDIA driver on your system is too "
-            r"old.*|forward compatibility was attempted.*|kernel version .* does not match DSO version.*)"
+            r"(?P<error>CUDA driver version is insufficient.*|The NVIDIA driver on your system is too old.*"
+            r"|forward compatibility was attempted.*|kernel version .* does not match DSO version.*"
+            r"|ERROR: .* was built for NVIDIA Driver Release.*|.*compatibility mode is UNAVAILABLE.*)"
         ),
         on_job,
     ),

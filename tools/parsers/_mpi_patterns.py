@@ -190,6 +190,13 @@ _MPI = (
         joins=20,
     ),
     Pattern(
+        "mpi:no_active_port",
+        ("are no active ports detected",),
+        r"(?P<reason>there are no active ports detected.*)",
+        on_job,
+        joins=20,
+    ),
+    Pattern(
         "network:timeout",
         ("OpenFabrics", "openib", "ibv_open_device", "fi_", "UCX  WARN", "error polling"),
         (

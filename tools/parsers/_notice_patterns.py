@@ -21,6 +21,7 @@ PATTERNS: tuple[Pattern, ...] = (
             "failed to connect to [ip6-localhost]",
             "Unable to register cu",
             "Could not find TensorRT",
+            "dynamic library 'libnv",
             "oneDNN custom operations are on",
             "Setting OMP_NUM_THREADS",
             "No preset parameters were found for the device",
@@ -42,6 +43,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?P<reason>\[c10d\] The IPv6 network addresses of .* cannot be retrieved"
             r"|client socket has failed to connect to \[(?:ip6-)?localhost\]:\d+ \(errno: 99\b"
             r"|Unable to register cu\w+ factory: Attempting to register factory .* when one has already been registered"
+            r"|Could not load dynamic library 'libnv(?:infer|rtc-b)\S*"
             r"|Could not find TensorRT|oneDNN custom operations are on|Setting OMP_NUM_THREADS environment variable"
             r"|No preset parameters were found for the device"
             r"|This IS(?: NOT)? expected if you are initializing"

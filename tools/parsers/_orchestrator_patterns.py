@@ -48,7 +48,10 @@ def _refine_container(fields: Fields) -> Fields | None:
         return {**fields, "code": "driver:library_mismatch"}
     if "unsatisfied condition" in reason:
         return {**fields, "code": "cuda:driver_insufficient"}
-    return {**fields, "code": "gpu:unknown_device" if "unknown device" in reason else "driver:nvml_unknown"}
+    if "unknown device" in reason:
+        return {**fields, "code": "gpu:unknown_device"}
+    asked = any(word in reason for word in ("nvml error", "load library", "driver rpc", "driver error"))
+    return {**fields, "code": "driver:nvml_unknown" if asked else "job:precondition"}
 
 
 def _refine_nvml(fields: Fields) -> Fields | None:
@@ -117,7 +120,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r".*?"
             r"(?:driver not loaded|driver is not loaded|version mismatch|unsatisfied condition: [^,\s]+|unknown "
             r"device.*"
-            r"|nvml error: .*|load library failed: .*|driver rpc error: .*|driver error: .*))"
+            r"|nvml error: .*|load library failed: .*|driver rpc error: .*|driver error: .*)"
+            r"|(?:mount|ldcache|container|permission|namespace association|input) error: \S.*)"
         ),
         on_node,
         refine=_refine_container,

@@ -106,6 +106,28 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?P<reason>HTTP/\S+\" (?P<status>50[0-4]) [\w ]+)",
         on_job,
     ),
+    # The loader's own words. Plug-ins that are tried and passed over say no more than "cannot open".
+    Pattern(
+        "job:library_missing",
+        (
+            "error while loading shared libraries",
+            "cannot open shared object file",
+            "undefined symbol",
+            "not found (required by",
+            "Could not load library",
+            "Could not load dynamic library",
+            "Cannot dlopen some GPU libraries",
+            "Unable to load NCCL library",
+        ),
+        (
+            r"(?P<reason>error while loading shared libraries: \S.*|symbol lookup error: .*undefined symbol.*"
+            r"|(?:ImportError|OSError): .*(?:cannot open shared object file|undefined symbol|not found \(required by).*"
+            r"|version `\S+' not found \(required by .*|Unable to load NCCL library.*"
+            r"|Could not load (?:dynamic )?library (?!'?libnv(?:infer|rtc-b))\S.*|Cannot dlopen some GPU libraries.*)"
+        ),
+        on_job,
+        joins=20,
+    ),
     Pattern(
         "torch:error",
         ("Error: ", "Exception: "),

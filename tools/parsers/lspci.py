@@ -55,6 +55,7 @@ class _Bus:
         self.sheet = Sheet(document, DOMAIN)
         self.pci: tuple[str, str] = ("", "")
         self.link_cap: tuple[float, int] | None = None
+        self.states = sum("LnkSta:" in line.text for line in document.lines())
 
     def read_pci(self, line: Line) -> bool:
         match, link = _PCI.match(line.text), _LINK.match(line.text)
@@ -96,6 +97,9 @@ class _Bus:
         if line.text.endswith(f"x{width}"):
             # Old versions go on with flags, new ones say "downgraded": a line that ends here may have lost digits.
             return
+        if best is None and not self.pci[0] and self.states == 1 and width and f"x{width} (downgraded)" in line.text:
+            # A part of one device's answer: what device it is was cut away.
+            self.sheet.add(line, self.sheet.make_node(), "pci:slot_narrow", {"width": str(width)})
         # A slower link saves power while idle; a narrower one does not come back by itself.
         is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()
         if is_gpu and best is not None and 0 < width < best[1]:
