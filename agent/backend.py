@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from agent.bounds import SIZES, Bounds
 from tools.errors import OperatorError
 from tools.harmless import redact_url
 
@@ -13,6 +14,10 @@ Message = dict[str, Any]
 Hear = Callable[[str], None]
 """Told each piece of an answer as it comes."""
 EndpointKind = Literal["rules", "local", "remote", "scripted"]
+CONCLUDING_SHARE = 0.3
+"""Of the seconds, kept for the conclusion: one long answer after several short ones (a guess)."""
+MOST_CONCLUDING_SHARE = 0.7
+"""A slow model still gets to look at something (a guess)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,24 @@ class Reply:
 class Budget:
     """What one investigation may cost: model steps before it must conclude, seconds, tokens in and out.
 
-    `window_tokens` is how long one prompt may be, where that is proven.
+    Attributes:
+        window_tokens: How long one prompt may be, where that is proven.
+        bounds: How long the conclusion may be.
+        concluding_seconds: How long the conclusion takes at the model's own speed, where that was measured.
     """
 
     steps: int = 8
     seconds: float = 180.0
     tokens: int = 100_000
     window_tokens: int | None = None
+    bounds: Bounds = SIZES["full"]
+    concluding_seconds: float | None = None
+
+    def find_concluding_seconds(self) -> float:
+        """The seconds that are kept for the conclusion: what it takes, or a share, and never nearly all of them."""
+        if self.concluding_seconds is None:
+            return self.seconds * CONCLUDING_SHARE
+        return min(max(self.concluding_seconds, self.seconds * CONCLUDING_SHARE), self.seconds * MOST_CONCLUDING_SHARE)
 
 
 class Backend(Protocol):

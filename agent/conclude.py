@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from agent.bounds import HANDLE_CHARACTERS, SIZES, Bounds
 from agent.ground import Lookup
 from agent.repair import match_name, parse_lenient_json
 from agent.types import Claim, ModelUse, Opinion, Usage
@@ -21,6 +23,9 @@ MAX_CLAIMS = 8
 MAX_ALTERNATIVES = 6
 MAX_SENTENCE_CHARACTERS = 500
 MAX_SUMMARY_CHARACTERS = 800
+MAX_NAMED_HANDLES = 60
+"""So many handles are named in the schema, the last ones; more make a grammar that is slow to build (a guess)."""
+HANDLE = re.compile(r"\[(e\d+)\]")
 
 
 class _Loose(BaseModel):
@@ -90,19 +95,48 @@ class Unusable:
     why: str
 
 
-def build_schema(possible: Sequence[str]) -> dict[str, Any]:
-    """Build the strict JSON schema of a conclusion; `fault` is one of the possible ones or ``unknown``."""
-    sentence = {"type": "string"}
-    claim = _strict({"text": sentence, "evidence": {"type": "array", "items": {"type": "string"}}})
+def find_handles(texts: Iterable[str]) -> list[str]:
+    """Handles of evidence that were shown, in the order in which they were."""
+    return list(dict.fromkeys(handle for text in texts for handle in HANDLE.findall(text)))
+
+
+def build_schema(
+    possible: Sequence[str], *, handles: Sequence[str] = (), bounds: Bounds = SIZES["full"]
+) -> dict[str, Any]:
+    """Build the strict JSON schema of a conclusion, in which every string and every list has an end.
+
+    Args:
+        possible: What `fault` may be, beside ``unknown``.
+        handles: Evidence that was shown: nothing else can be cited; any handle where none is named.
+        bounds: How long it may be.
+    """
+    cited: dict[str, Any] = {"type": "string", "maxLength": HANDLE_CHARACTERS}
+    if handles:
+        cited = {"type": "string", "enum": list(handles[-MAX_NAMED_HANDLES:])}
+    claim = _strict({"text": _text(bounds.claim), "evidence": _list(cited, bounds.handles)})
     faults = list(dict.fromkeys([*possible, UNKNOWN]))
-    alternative = _strict({"fault": {"type": "string", "enum": faults}, "why": sentence})
+    alternative = _strict({"fault": {"type": "string", "enum": faults}, "why": _text(bounds.why)})
     return _strict(
         {
             "fault": {"type": "string", "enum": faults},
-            "summary": sentence,
-            "claims": {"type": "array", "items": claim, "maxItems": MAX_CLAIMS},
-            "alternatives": {"type": "array", "items": alternative, "maxItems": MAX_ALTERNATIVES},
-            "check_next": sentence,
+            "summary": _text(bounds.summary),
+            "claims": _list(claim, bounds.claims),
+            "alternatives": _list(alternative, bounds.alternatives),
+            "check_next": _text(bounds.check_next),
+        }
+    )
+
+
+def close_cut(conclusion: Conclusion, bounds: Bounds) -> Conclusion:
+    """Take away the word at which a sentence was cut by its bound: half a number is another number."""
+    claims = tuple(one.model_copy(update={"text": _whole(one.text, bounds.claim)}) for one in conclusion.claims)
+    alternatives = tuple(one.model_copy(update={"why": _whole(one.why, bounds.why)}) for one in conclusion.alternatives)
+    return conclusion.model_copy(
+        update={
+            "summary": _whole(conclusion.summary, bounds.summary),
+            "claims": claims,
+            "alternatives": alternatives,
+            "check_next": _whole(conclusion.check_next, bounds.check_next),
         }
     )
 
@@ -190,11 +224,26 @@ def _build_claim(draft: DraftClaim) -> Claim:
 def _clean(text: str, limit: int) -> str:
     # A quotation comes back with the bracket that the fence made harmless; people read what the log says.
     words = " ".join(neutralise(text.replace(HARMLESS_BRACKET, "<")).split())
-    if len(words) <= limit:
-        return words
-    kept = words[:limit].rpartition(" ")[0] or words[:limit]
+    return words if len(words) <= limit else _cut(words[:limit])
+
+
+def _whole(text: str, limit: int) -> str:
+    # A model that ends a sentence at its bound to the letter ended it itself.
+    return text if len(text) < limit or text.rstrip().endswith((".", "!", "?", '"')) else _cut(text[:limit])
+
+
+def _cut(words: str) -> str:
+    kept = words.rpartition(" ")[0] or words
     # A quotation that is cut open is closed: its words still stand in the evidence, and a reader sees its end.
     return kept + ('" …' if kept.count('"') % 2 else " …")
+
+
+def _text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "maxLength": longest}
+
+
+def _list(items: Mapping[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "maxItems": most}
 
 
 def _strict(properties: dict[str, Any]) -> dict[str, Any]:

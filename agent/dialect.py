@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.backend import Message, Reply, ToolCall
+from agent.bounds import drop_limits
+from agent.profile import ModelProfile
 from agent.repair import match_name, repair_reply
 from prompts.render import render_prompt
 
@@ -123,3 +125,18 @@ def fit_messages(messages: Sequence[Message], room_tokens: int) -> list[Message]
         still = f"its evidence still stands: {handles}" if handles else "it held no evidence"
         fitted[place]["content"] = f"This answer was dropped to save room; {still}."
     return fitted
+
+
+def list_forms(profile: ModelProfile | None) -> list[str]:
+    """In which forms a conclusion is asked for, one after the other until the server takes it; words always are."""
+    works, bounded = (profile.json_schema, profile.bounded) if profile else (True, True)
+    return [*(["bounded"] if works and bounded else []), *(["unbounded"] if works else []), "words"]
+
+
+def spell_form(form: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in the request for a conclusion in a form."""
+    if form == "words":
+        return {}
+    told = dict(schema) if form == "bounded" else drop_limits(schema)
+    named = {"name": "conclusion", "strict": True, "schema": told}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.bounds import Size
 from tools.errors import SiteConfigError
 from tools.harmless import redact_url
 
@@ -87,7 +88,13 @@ class Speed(_Frozen):
 
 
 class ModelProfile(_Frozen):
-    """One endpoint and model, as a preflight found them."""
+    """One endpoint and model, as a preflight found them.
+
+    Attributes:
+        bounded: The server keeps lengths of strings and lists in a JSON schema.
+        conclusion_size: The longest conclusion that the model writes in time, and `conclusion_seconds` how long that
+            takes at its own speed; None where no speed was measured.
+    """
 
     schema_: Literal["daytwo.model-profile/1"] = Field(default="daytwo.model-profile/1", alias="schema")
     url: str
@@ -102,6 +109,9 @@ class ModelProfile(_Frozen):
     tool_mode: ToolMode = "auto"
     strict: bool = True
     json_schema: bool = True
+    bounded: bool = True
+    conclusion_size: Size = "full"
+    conclusion_seconds: float | None = None
     window_tokens: int | None = None
     concurrency: int = 1
     # What it rests on.
@@ -119,6 +129,11 @@ class ModelProfile(_Frozen):
     wrong_name_status: int | None = None
     wrong_name_message: str = ""
     seconds: float = 0.0
+
+    @property
+    def decode_tokens_per_second(self) -> float | None:
+        """How fast it writes alone; None where that was not measured."""
+        return self.speed[0].tokens_per_second if self.speed else None
 
 
 def place_profile(data_dir: Path, url: str, name: str) -> Path:

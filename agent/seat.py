@@ -13,7 +13,7 @@ from datetime import datetime
 
 from agent.backend import Backend, Budget, Message, Reply, ToolCall
 from agent.brief import build_brief
-from agent.conclude import UNKNOWN, Unusable, build_opinion, build_schema, parse_conclusion
+from agent.conclude import UNKNOWN, Unusable, build_opinion, build_schema, close_cut, find_handles, parse_conclusion
 from agent.dialect import speak
 from agent.policy import SitePolicy
 from agent.repair import repair_reply
@@ -28,7 +28,6 @@ from tools.tool import ToolContext
 
 PROMPTS = ("system", "brief", "conclude")
 CALLS_PER_STEP = 6
-CONCLUDING_SHARE = 0.3  # of the seconds, kept for the conclusion: one long answer after several short ones; a guess
 CONCLUDING_WINDOW_SHARE = 0.4  # of the window, kept for one more answer of a tool and the conclusion; a guess
 
 
@@ -104,14 +103,16 @@ class Seat:
     def conclude(self, state: State) -> State:
         """Ask for the conclusion without tools, once more where it cannot be read; then give up on the opinion."""
         faults = [*self.possible, *([] if UNKNOWN in self.possible else [UNKNOWN])]
-        schema = build_schema(list(self.possible))
+        bounds = self.terms.budget.bounds
+        handles = find_handles(str(message.get("content") or "") for message in state["messages"])
+        schema = build_schema(list(self.possible), handles=handles, bounds=bounds)
         added: State = {"messages": [], "replies": [], "steps": [], "repairs": []}
         problem = ""
         for attempt in range(2):
             if attempt:
                 added["repairs"].append("conclusion_asked_again")
             began = time.monotonic()
-            prompt = render_prompt("conclude", faults=faults, problem=problem)
+            prompt = render_prompt("conclude", faults=faults, problem=problem, bounds=bounds)
             added["messages"].append({"role": "user", "content": prompt})
             try:
                 reply = self.backend.conclude(
@@ -125,7 +126,7 @@ class Seat:
             added["steps"].append(build_step("conclude", "conclude", reply.text, seconds=_since(began)))
             conclusion = parse_conclusion(reply.text, list(self.possible))
             if not isinstance(conclusion, Unusable):
-                return {**added, "conclusion": conclusion}
+                return {**added, "conclusion": close_cut(conclusion, bounds)}
             problem = conclusion.why
         return {**added, "failure": f"the model's conclusion could not be used: {problem}"}
 
@@ -196,7 +197,7 @@ class Seat:
             len(replies) >= self.terms.budget.steps - 1
             or tokens >= self.terms.budget.tokens
             or (window is not None and last >= window * (1 - CONCLUDING_WINDOW_SHARE))
-            or self._seconds_left() <= self.terms.budget.seconds * CONCLUDING_SHARE
+            or self._seconds_left() <= self.terms.budget.find_concluding_seconds()
         )
 
     def _seconds_left(self) -> float:

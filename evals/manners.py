@@ -25,7 +25,7 @@ class Manners:
         window_tokens: Longest prompt; beyond it an error, or a silent cut of the beginning.
         claimed_tokens: What the list of models says; None says nothing.
         auto, required: How calls come where the model may and where it must call.
-        strict, schema: Whether strict tools and JSON schemas are taken.
+        strict, schema, lengths: Whether strict tools, JSON schemas, and lengths in these are taken.
         usage, cached: Whether tokens, and those from the cache, are counted.
         streams, seeds: Whether pieces and seeds are known.
         any_name: Whether any model name is answered.
@@ -42,6 +42,7 @@ class Manners:
     required: CallShape = "native"
     strict: bool = True
     schema: bool = True
+    lengths: bool = True
     usage: bool = True
     cached: bool = True
     streams: bool = True
@@ -73,6 +74,7 @@ def find_refusal(body: Mapping[str, Any], manners: Manners, name: str) -> tuple[
         ),
         (not manners.strict and any("strict" in tool["function"] for tool in tools), 400, "strict: extra field"),
         (not manners.schema and "response_format" in body, 400, "response_format is not supported"),
+        (not manners.lengths and '"maxLength"' in json.dumps(body.get("response_format")), 400, "maxLength: unknown"),
         (choice == "auto" and bool(tools) and manners.auto == "refused", 400, NO_PARSER),
         (
             bool(tools) and choice not in ("auto", None) and manners.required == "refused",

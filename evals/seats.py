@@ -7,7 +7,7 @@ the investigation graph; must say the same as the judge) or ``URL#NAME`` (a mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -109,5 +109,5 @@ def open_seat(name: str, settings: Settings | None = None) -> Seat:
     from rag.library import open_library
 
     backend = open_model((url, model), settings)
-    budget = replace(budget, window_tokens=backend.window_tokens)
-    return Seat(name, backend, open_library(settings.data_dir, embedding=settings.embedding), budget)
+    library = open_library(settings.data_dir, embedding=settings.embedding)
+    return Seat(name, backend, library, backend.fit_budget(budget))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agent.backend import parse_endpoint
 from agent.backends.http import HttpEndpoint
+from agent.bounds import CONCLUDING_SHARE
 from agent.preflight.check import check_model
 from agent.profile import ModelProfile, Tries, place_profile, save_profile
 from agent.settings import Settings
@@ -40,7 +41,14 @@ def run_check(spec: str, settings: Settings, *, tries: int, as_json: bool, out: 
     url, name = parse_endpoint(spec)
     key = settings.model_key.get_secret_value() if settings.model_key else None
     endpoint = HttpEndpoint(url, name, key, settings.model_timeout_seconds)
-    profile = check_model(endpoint, tries=tries, now=datetime.now(UTC), salt=uuid.uuid4().hex, tell=_tell)
+    profile = check_model(
+        endpoint,
+        tries=tries,
+        now=datetime.now(UTC),
+        salt=uuid.uuid4().hex,
+        tell=_tell,
+        concluding_seconds=settings.investigation_seconds * CONCLUDING_SHARE,
+    )
     kept = place_profile(settings.data_dir, url, name)
     for place in (kept, out):
         if place is not None:
@@ -98,7 +106,9 @@ def _spell_tries(way: str, tries: Tries) -> str:
 def _spell_conclusions(profile: ModelProfile) -> str:
     tries, how = profile.conclusions, "json_schema" if profile.json_schema else "in words, no schema"
     mended = f", {tries.repaired} repaired" if tries.repaired else ""
-    return f"{how} {tries.clean}/{tries.tries} valid{mended}"
+    loose = " · lengths are not kept" if profile.json_schema and not profile.bounded else ""
+    waited = f", {profile.conclusion_seconds:.0f} s at most" if profile.conclusion_seconds else ""
+    return f"{how} {tries.clean}/{tries.tries} valid{mended} · {profile.conclusion_size}{waited}{loose}"
 
 
 def _spell_window(profile: ModelProfile) -> str:

@@ -52,7 +52,7 @@ class HttpEndpoint:
 
     def ask(self, question: Question) -> Answer:
         """Ask once; whatever goes wrong is in the answer."""
-        started = time.monotonic()
+        started, patience = time.monotonic(), question.seconds or self.timeout_seconds
         body = {
             "model": question.model or self.name,
             "messages": list(question.messages),
@@ -62,37 +62,29 @@ class HttpEndpoint:
             **question.extra,
         }
         try:
-            with self._client.stream("POST", f"{self.url}/chat/completions", json=body) as response:
-                return self._read(response, started)
+            with self._client.stream("POST", f"{self.url}/chat/completions", json=body, timeout=patience) as response:
+                return self._read(response, started, patience)
         except (httpx.TimeoutException, _LateError):
-            return Answer(0, f"no whole answer within {self.timeout_seconds:g} s", seconds=time.monotonic() - started)
+            return Answer(0, f"no whole answer within {patience:g} s", seconds=time.monotonic() - started)
         except httpx.ConnectError:
             return Answer(0, "nothing answers", seconds=time.monotonic() - started)
         except httpx.HTTPError as error:
             return Answer(0, f"the answer broke off ({type(error).__name__})", seconds=time.monotonic() - started)
 
-    def _read(self, response: httpx.Response, started: float) -> Answer:
+    def _read(self, response: httpx.Response, started: float, patience: float) -> Answer:
         streamed = "event-stream" in response.headers.get("content-type", "")
         if response.status_code == 200 and streamed:
-            return self._read_pieces(response, started)
-        body = b"".join(self._until_late(response.iter_bytes(), started)).decode("utf-8", "replace")
+            return self._read_pieces(response, started, patience)
+        body = b"".join(_until_late(response.iter_bytes(), started, patience)).decode("utf-8", "replace")
         seconds = time.monotonic() - started
         if response.status_code != 200:
             words = read_error(body)[:MAX_MESSAGE_CHARACTERS]
             return Answer(response.status_code, words or "no words", seconds=seconds)
         return _read_completion(body, seconds)
 
-    def _until_late(self, chunks: Iterator[bytes], started: float) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if time.monotonic() - started > self.timeout_seconds or size > MAX_BODY_BYTES:
-                raise _LateError
-            yield chunk
-
-    def _read_pieces(self, response: httpx.Response, started: float) -> Answer:
+    def _read_pieces(self, response: httpx.Response, started: float, patience: float) -> Answer:
         pieces = Pieces()
-        for chunk in self._until_late(response.iter_bytes(), started):
+        for chunk in _until_late(response.iter_bytes(), started, patience):
             pieces.feed(chunk, time.monotonic() - started)
         seconds = time.monotonic() - started
         broken = pieces.close(seconds)
@@ -101,6 +93,15 @@ class HttpEndpoint:
             200, broken, pieces.text, pieces.calls, pieces.finish_reason, tokens_in, cached, tokens_out,
             seconds, pieces.first_seconds, streamed=True,
         )  # fmt: skip
+
+
+def _until_late(chunks: Iterator[bytes], started: float, patience: float) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if time.monotonic() - started > patience or size > MAX_BODY_BYTES:
+            raise _LateError
+        yield chunk
 
 
 def _read_completion(body: str, seconds: float) -> Answer:

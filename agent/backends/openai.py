@@ -19,18 +19,21 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
-from agent.backend import EndpointKind, Hear, Message, Reply
-from agent.backends.pieces import Pieces
-from agent.backends.wire import parse_limit, read_calls, read_usage, tells_overflow
+from agent.backend import Budget, EndpointKind, Hear, Message, Reply
+from agent.backends.reading import find_path_fix, read_pieces, read_reply
+from agent.backends.wire import parse_limit, tells_overflow
+from agent.bounds import SIZES
 from agent.dialect import (
     DONE,
     FINISH_TOOL,
     count_tokens,
     drop_strict,
     fit_messages,
+    list_forms,
     read_finish,
     read_text_calls,
     spell_as_text,
+    spell_form,
 )
 from agent.profile import ModelProfile, load_profile
 from agent.settings import Settings
@@ -42,11 +45,15 @@ ATTEMPTS = 2
 RETRY_SECONDS = 0.5
 MAX_RETRY_AFTER_SECONDS = 5.0
 SCRIPTED_PREFIX = "scripted"
-CHARACTERS_PER_TOKEN = 4  # only where the server reports no usage
 UNPROVEN_WINDOW_TOKENS = 16_384
 """Window of a model that was never checked: eight steps fit (a guess); an error that names another is heeded."""
 ANSWER_SHARE = 4
 """An answer gets at most a quarter of the window (a guess)."""
+WRITING_SHARE = 0.8
+"""Of the longest wait, what its words may take of a model whose speed is known (a guess)."""
+LEAST_ANSWER_TOKENS = 200
+CONCLUSION_ROOM = 1.2
+"""How much longer than its bounds a conclusion may be where the server keeps none (a guess)."""
 CHECK_FIX = "daytwo model check URL#NAME, which finds the window out"
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 TOOLS_FIX = "vllm serve MODEL --enable-auto-tool-choice --tool-call-parser qwen3_coder"
@@ -71,7 +78,11 @@ class OpenAIBackend:
         self._timeout_seconds = timeout_seconds
         self._mode = profile.tool_mode if profile else "auto"
         self._strict = profile.strict if profile else True
-        self._schema_works = profile.json_schema if profile else True
+        self._forms = list_forms(profile)
+        self._size, self._conclusion_seconds = (
+            (profile.conclusion_size, profile.conclusion_seconds) if profile else ("full", None)
+        )
+        self._tokens_per_second = profile.decode_tokens_per_second if profile else None
         self._streams = profile is None or profile.streams is not False
         self._streams_tools = profile is None or profile.streams_tools is not False
         self._window_tokens = (profile.window_tokens if profile else None) or UNPROVEN_WINDOW_TOKENS
@@ -96,6 +107,15 @@ class OpenAIBackend:
     def window_tokens(self) -> int:
         """Longest prompt and answer together: what was proven, or a cautious guess."""
         return self._window_tokens
+
+    def fit_budget(self, budget: Budget) -> Budget:
+        """The budget with what is known of the model: its window, and how long a conclusion it writes in what time."""
+        return replace(
+            budget,
+            window_tokens=self._window_tokens,
+            bounds=SIZES[self._size],
+            concluding_seconds=self._conclusion_seconds,
+        )
 
     def step(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], *, seconds: float) -> Reply:
         """Go on with the investigation.
@@ -146,28 +166,35 @@ class OpenAIBackend:
         Raises:
             ModelError: As for :meth:`step`.
         """
-        deadline = time.monotonic() + min(seconds, self._timeout_seconds)
-        wanted = {"type": "json_schema", "json_schema": {"name": "conclusion", "strict": True, "schema": dict(schema)}}
-        if self._schema_works:
+        longest = max(self._timeout_seconds, self._conclusion_seconds or 0.0)
+        deadline = time.monotonic() + min(seconds, longest)
+        most = round(SIZES[self._size].tokens * CONCLUSION_ROOM) if self._tokens_per_second else MAX_ANSWER_TOKENS
+        while True:
+            spelled = {"max_tokens": min(most, self._answer_tokens), **spell_form(self._forms[0], schema)}
             try:
-                return self._ask(messages, {"response_format": wanted}, deadline - time.monotonic())
+                return self._ask(messages, spelled, deadline - time.monotonic(), longest=longest)
             except _SchemaRefusedError:
-                self._schema_works = False
-        return self._ask(messages, {}, deadline - time.monotonic())
+                self._forms = self._forms[1:]
 
     def _ask(
-        self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float, hear: Hear | None = None
+        self,
+        messages: Sequence[Message],
+        extra: Mapping[str, Any],
+        seconds: float,
+        hear: Hear | None = None,
+        *,
+        longest: float | None = None,
     ) -> Reply:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + min(seconds, longest or self._timeout_seconds)
         extra = {**extra, **(STREAM if hear is not None else {})}
         try:
             try:
-                return self._try(self._fit(messages, extra), extra, seconds, hear)
+                return self._try(self._fit(messages, extra), extra, deadline, hear)
             except _OverflowError as error:
                 if not error.limit_tokens or error.limit_tokens >= self._window_tokens:
                     raise
                 self._window_tokens = error.limit_tokens
-                return self._try(self._fit(messages, extra), extra, deadline - time.monotonic(), hear)
+                return self._try(self._fit(messages, extra), extra, deadline, hear)
         except (_SchemaRefusedError, _StreamRefusedError):
             raise
         except ModelError as error:
@@ -185,8 +212,14 @@ class OpenAIBackend:
     def _answer_tokens(self) -> int:
         return min(MAX_ANSWER_TOKENS, self._window_tokens // ANSWER_SHARE)
 
-    def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], seconds: float, hear: Hear | None) -> Reply:
-        deadline = time.monotonic() + min(seconds, self._timeout_seconds)
+    @property
+    def _step_tokens(self) -> int:
+        """What a model of known speed writes in time: an answer cut short can be mended, a late one not."""
+        if not self._tokens_per_second:
+            return MAX_ANSWER_TOKENS
+        return max(round(self._tokens_per_second * self._timeout_seconds * WRITING_SHARE), LEAST_ANSWER_TOKENS)
+
+    def _try(self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float, hear: Hear | None) -> Reply:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._post(messages, extra, deadline, hear)
@@ -207,15 +240,15 @@ class OpenAIBackend:
             model=self._name,
             messages=cast("list[ChatCompletionMessageParam]", list(messages)),
             temperature=0,
-            max_tokens=self._answer_tokens,
+            max_tokens=min(self._answer_tokens, self._step_tokens),
             timeout=left,
             extra_body=dict(extra),
         ) as response:
             chunks = self._until_late(response.iter_bytes(), deadline)
             if "event-stream" in response.headers.get("content-type", ""):
-                return _read_pieces(chunks, messages, self._url, hear)
+                return read_pieces(chunks, messages, self._url, hear)
             body = b"".join(chunks)
-        reply = _read_reply(body, messages, self._url)
+        reply = read_reply(body, messages, self._url)
         if hear is not None:
             hear(reply.text)
         return reply
@@ -272,56 +305,6 @@ def open_model(endpoint: tuple[str, str], settings: Settings) -> OpenAIBackend:
     return OpenAIBackend(*endpoint, key, settings.model_timeout_seconds, profile)
 
 
-def _read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
-    """Read a chat completion out of the bytes of an answer; anything else is a `ModelError`."""
-    text = raw.decode("utf-8", "replace").strip()
-    fix = _find_path_fix(url)
-    if not text:
-        raise ModelError(
-            f"{url} answered with an empty body.",
-            fix=f"curl -i {url}/models: whatever stands between here and the model may have dropped the answer",
-        )
-    if text[:1] == "<":
-        raise ModelError(f"{url} answered with a web page, not with JSON.", fix=fix)
-    try:
-        answer = json.loads(text, strict=False)
-    except ValueError:
-        raise ModelError(f"{url} answered with malformed JSON: {text[:60]!r}.", fix=fix) from None
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise ModelError(f"The answer of {url} holds no choices.", fix=fix)
-    message = choices[0].get("message")
-    if not isinstance(message, dict):
-        raise ModelError(f"The answer of {url} holds no message.", fix=fix)
-    content = message.get("content")
-    text = content if isinstance(content, str) else ""
-    calls = read_calls(message.get("tool_calls"))
-    tokens_in, tokens_cached, tokens_out = _count_usage(answer.get("usage"), messages, text)
-    return Reply(text, calls, tokens_in, tokens_cached, tokens_out, str(choices[0].get("finish_reason") or "stop"))
-
-
-def _read_pieces(chunks: Iterator[bytes], messages: Sequence[Message], url: str, hear: Hear | None) -> Reply:
-    """Put a streamed completion together; one that ends before its end is a `ModelError`."""
-    pieces = Pieces(hear)
-    for chunk in chunks:
-        pieces.feed(chunk)
-    if broken := pieces.close():
-        raise ModelError(f"The answer of {url} broke off ({broken}).", fix="look at the server's log")
-    tokens_in, tokens_cached, tokens_out = _count_usage(pieces.usage, messages, pieces.text)
-    return Reply(pieces.text, pieces.calls, tokens_in, tokens_cached, tokens_out, pieces.finish_reason)
-
-
-def _count_usage(usage: object, messages: Sequence[Message], text: str) -> tuple[int, int, int]:
-    """Tokens in, of these cached, and out; estimated from characters where the server does not say."""
-    tokens_in, cached, tokens_out = read_usage(usage)
-    written = sum(len(str(message.get("content") or "")) for message in messages)
-    return (
-        written // CHARACTERS_PER_TOKEN if tokens_in is None else tokens_in,
-        cached or 0,
-        len(text) // CHARACTERS_PER_TOKEN if tokens_out is None else tokens_out,
-    )
-
-
 def _find_wait(error: openai.APIStatusError) -> float | None:
     """Seconds to wait before a second try, None where a second try cannot help."""
     if error.status_code != 429 and error.status_code < 500:
@@ -342,8 +325,8 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mappin
     fixes = {
         401: "export DAYTWO_MODEL_KEY=KEY: the endpoint wants a key, or another one",
         403: "export DAYTWO_MODEL_KEY=KEY, of a key with the right to this model",
-        404: lists if knows_path else _find_path_fix(url),
-        405: _find_path_fix(url),
+        404: lists if knows_path else find_path_fix(url),
+        405: find_path_fix(url),
         429: "the endpoint limits requests: wait, or lower the load",
     }
     if code in (400, 413, 422, 500) and tells_overflow(str(error.message)):
@@ -357,13 +340,6 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mappin
     if code in (400, 422) and "tool" in said.lower():
         return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
     return ModelError(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
-
-
-def _find_path_fix(url: str) -> str:
-    """What to type where the server is there and the path seems to be another."""
-    if url.endswith("/v1"):
-        return f"curl {url}/models: it must list models, as every OpenAI-compatible server does"
-    return f"--model {url}/v1#NAME: the URL of an OpenAI-compatible server ends in /v1"
 
 
 def _is_private(host: str) -> bool:

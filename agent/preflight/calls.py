@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from agent.backend import ToolCall
+from agent.bounds import SIZES, Bounds
 from agent.conclude import Unusable, build_schema, parse_conclusion
 from agent.dialect import FINISH, FINISH_TOOL, drop_strict, list_schemas, read_text_calls, spell_as_text
 from agent.preflight.dialogue import (
@@ -29,6 +30,7 @@ WORKERS = 4
 FEW = 3
 """Tries of what is only looked at: named and parallel calls."""
 GIVE_UP_AFTER = 2
+Form = Literal["bounded", "unbounded", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,24 @@ def try_text(endpoint: Endpoint, tries: int) -> Tries:
     )
 
 
-def try_conclusions(endpoint: Endpoint, tries: int, *, schema: bool) -> Tries:
-    """Ask for the conclusion, under the JSON schema or in words alone."""
-    extra = {"response_format": build_form()} if schema else {}
+def try_conclusions(
+    endpoint: Endpoint, tries: int, form: Form, *, bounds: Bounds = SIZES["full"], seconds: float | None = None
+) -> Tries:
+    """Ask for the conclusion, under the JSON schema or in words alone.
+
+    Args:
+        endpoint: Who is asked.
+        tries: How often.
+        form: Under the schema, under one without lengths, or in words.
+        bounds: How long it may be.
+        seconds: How long one may take; None is the endpoint's own time-out.
+    """
+    extra = {} if form == "words" else {"response_format": build_form(bounds, bounded=form == "bounded")}
     return run_tries(
-        lambda number: Question(ask_conclusion(number), extra, ANSWER_TOKENS), mark_conclusion, endpoint, tries
+        lambda number: Question(ask_conclusion(number, bounds), extra, ANSWER_TOKENS, seconds=seconds),
+        mark_conclusion,
+        endpoint,
+        tries,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from agent.bounds import SIZES, Bounds, choose_size
 from agent.dialect import FINISH_TOOL, drop_strict, list_schemas
 from agent.preflight.calls import (
     FEW,
@@ -17,7 +19,7 @@ from agent.preflight.calls import (
     try_text,
     try_tools,
 )
-from agent.preflight.dialogue import ANSWER_TOKENS, ASKED_TOOL, CALL_TOKENS, ask_plainly, open_case
+from agent.preflight.dialogue import ASKED_TOOL, CALL_TOKENS, ask_plainly, open_case
 from agent.preflight.endpoint import Answer, Endpoint, Question
 from agent.preflight.judge import choose_mode, judge_model
 from agent.preflight.speed import choose_concurrency, measure_prefix, measure_speeds, tell_slow
@@ -29,9 +31,19 @@ from tools.harmless import redact_url
 
 Tell = Callable[[str], None]
 WRONG_NAME = "no-such-model"
+CONCLUDING_SECONDS = 90.0
+"""Half of an investigation's seconds by default (`agent/bounds.py`)."""
 
 
-def check_model(endpoint: Endpoint, *, tries: int, now: datetime, salt: str, tell: Tell) -> ModelProfile:
+def check_model(
+    endpoint: Endpoint,
+    *,
+    tries: int,
+    now: datetime,
+    salt: str,
+    tell: Tell,
+    concluding_seconds: float = CONCLUDING_SECONDS,
+) -> ModelProfile:
     """Prove an endpoint.
 
     Args:
@@ -40,6 +52,7 @@ def check_model(endpoint: Endpoint, *, tries: int, now: datetime, salt: str, tel
         now: Date of the profile.
         salt: Something that no cache has seen.
         tell: Hears which stage begins.
+        concluding_seconds: How long a conclusion may take.
 
     Raises:
         ModelError: The endpoint gives no answer at all.
@@ -49,27 +62,25 @@ def check_model(endpoint: Endpoint, *, tries: int, now: datetime, salt: str, tel
     first = _ask_first(endpoint)
     engine, version = _identify(endpoint)
     tools, strict = _try_calls(endpoint, tries, tell)
-    tell("conclusions under a JSON schema")
-    under_schema = try_conclusions(endpoint, tries, schema=True)
-    in_words = Tries()
-    if under_schema.usable < under_schema.tries:
-        tell("conclusions in words")
-        in_words = try_conclusions(endpoint, tries, schema=False)
+    tell("prefix cache and speed")
+    fresh, again, cached = measure_prefix(endpoint, salt=salt)
+    speeds = measure_speeds(endpoint, salt=salt)
+    size, needed = choose_size(speeds[0].tokens_per_second, concluding_seconds, again or 0.0)
+    ends = _Ends(SIZES[size], needed)
+    under_schema, bounded, in_words = _try_conclusions(endpoint, tries, ends, tell)
     tell("context window")
     window = prove_window(endpoint, claimed_tokens=_read_claim(endpoint), salt=salt)
     tell("streams and seeds")
     streams, streams_tools = _try_stream(endpoint, choose_mode(tools), strict=strict)
     seed = _try_seed(endpoint)
-    tell("prefix cache and speed")
-    fresh, again, cached = measure_prefix(endpoint, salt=salt)
-    speeds = measure_speeds(endpoint, salt=salt)
     wrong = endpoint.ask(Question(ask_plainly("Say yes."), {}, 1, model=WRONG_NAME))
-    slow = tell_slow(speeds, ANSWER_TOKENS, endpoint.timeout_seconds)
+    slow = tell_slow(speeds, size, needed, concluding_seconds)
     judgement = judge_model(tools, under_schema, in_words, window, strict=strict, slow=slow)
     return ModelProfile(
         url=redact_url(endpoint.url), name=endpoint.name, date=now, engine=engine, engine_version=version,
         flags=_tell_flags(tools, cached), fitness=judgement.fitness, reasons=judgement.reasons,
         tool_mode=judgement.tool_mode, strict=strict, json_schema=judgement.json_schema,
+        bounded=bounded, conclusion_size=size, conclusion_seconds=needed,
         window_tokens=window.proven_tokens, concurrency=choose_concurrency(speeds),
         tools=tools, conclusions=under_schema if judgement.json_schema else in_words, window=window,
         streams=streams, streams_tools=streams_tools, tells_usage=first.tokens_in is not None,
@@ -77,6 +88,30 @@ def check_model(endpoint: Endpoint, *, tries: int, now: datetime, salt: str, tel
         speed=speeds, wrong_name_status=wrong.status or None, wrong_name_message=wrong.message,
         seconds=round(time.monotonic() - started, 1),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """How long a conclusion may be, and take."""
+
+    bounds: Bounds
+    seconds: float | None
+
+
+def _try_conclusions(endpoint: Endpoint, tries: int, ends: _Ends, tell: Tell) -> tuple[Tries, bool, Tries]:
+    """Try them under the schema, without its lengths where the server refuses those, and in words where that fails."""
+    waited = max(ends.seconds or 0.0, endpoint.timeout_seconds)
+    tell("conclusions under a JSON schema")
+    under_schema, bounded = try_conclusions(endpoint, tries, "bounded", bounds=ends.bounds, seconds=waited), True
+    if under_schema.failed == under_schema.tries:
+        loose = try_conclusions(endpoint, tries, "unbounded", bounds=ends.bounds, seconds=waited)
+        if loose.failed < loose.tries:
+            under_schema, bounded = loose, False
+    in_words = Tries()
+    if under_schema.usable < under_schema.tries:
+        tell("conclusions in words")
+        in_words = try_conclusions(endpoint, tries, "words", bounds=ends.bounds, seconds=waited)
+    return under_schema, bounded, in_words
 
 
 def _ask_first(endpoint: Endpoint) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.backend import Message
+from agent.bounds import SIZES, Bounds, drop_limits
 from agent.conclude import UNKNOWN, build_schema
 from prompts.render import render_prompt
 
@@ -35,21 +36,22 @@ def open_case(number: int, *, both: bool = False) -> list[Message]:
     ]
 
 
-def ask_conclusion(number: int) -> list[Message]:
+def ask_conclusion(number: int, bounds: Bounds = SIZES["full"]) -> list[Message]:
     """The same case at its end, where the conclusion is asked for."""
     faults = [*POSSIBLE, UNKNOWN]
     return [
         *open_case(number),
         {"role": "assistant", "content": "done"},
-        {"role": "user", "content": render_prompt("conclude", faults=faults, problem="")},
+        {"role": "user", "content": render_prompt("conclude", faults=faults, problem="", bounds=bounds)},
     ]
 
 
-def build_form() -> dict[str, object]:
-    """The form of the conclusion, as the agent demands it."""
+def build_form(bounds: Bounds = SIZES["full"], *, bounded: bool = True) -> dict[str, object]:
+    """The form of the conclusion, as the agent demands it; unbounded for a server that knows no lengths."""
+    schema = build_schema(POSSIBLE, handles=("e1",), bounds=bounds)
     return {
         "type": "json_schema",
-        "json_schema": {"name": "conclusion", "strict": True, "schema": build_schema(POSSIBLE)},
+        "json_schema": {"name": "conclusion", "strict": True, "schema": schema if bounded else drop_limits(schema)},
     }
 
 

@@ -16,6 +16,7 @@ class Question:
     Attributes:
         extra: What else stands in the body: tools, tool_choice, response_format, seed.
         model: Another name than the endpoint's own; empty for that.
+        seconds: Longest wait for this one; None is the endpoint's own.
     """
 
     messages: Sequence[Message]
@@ -24,6 +25,7 @@ class Question:
     temperature: float = 0.0
     stream: bool = False
     model: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
+from agent.bounds import Size
 from agent.preflight.dialogue import ask_plainly, fill
 from agent.preflight.endpoint import Answer, Endpoint, Question
 from agent.profile import Speed
@@ -17,8 +18,6 @@ IN_FLIGHT = (1, 4, 8)
 SPEED_TOKENS = 64
 FAST_ENOUGH = 1.0
 """More at once are of use where they give at least as many tokens a second in all as one alone."""
-FULL_SHARE = 0.8
-"""Of the time for an answer, what its words may take; the rest is for reading the prompt (a guess)."""
 TASK = "Count from 1 to 60 in words, and write nothing else."
 
 
@@ -71,15 +70,17 @@ def _measure(endpoint: Endpoint, many: int, salt: str) -> Speed:
     )
 
 
-def tell_slow(speeds: Sequence[Speed], answer_tokens: int, timeout_seconds: float) -> str:
-    """Say that an answer of full length takes longer than may be waited for; empty where it does not, or is unknown."""
+def tell_slow(speeds: Sequence[Speed], size: Size, needed_seconds: float | None, allowed_seconds: float) -> str:
+    """Say that only a shorter conclusion is written in time, or none; empty where a full one is, or nobody knows."""
     rate = speeds[0].tokens_per_second if speeds else None
-    if not rate or answer_tokens / rate <= timeout_seconds * FULL_SHARE:
+    if not rate or needed_seconds is None:
         return ""
-    return (
-        f"slow: {answer_tokens:,} tokens take {answer_tokens / rate:.0f} s at {rate:g} tok/s, and an answer may take "
-        f"{timeout_seconds:g} s (DAYTWO_MODEL_TIMEOUT_SECONDS)"
-    )
+    if needed_seconds > allowed_seconds:
+        return (
+            f"slow: the shortest conclusion takes {needed_seconds:.0f} s at {rate:g} tok/s, and it may take "
+            f"{allowed_seconds:.0f} s (half of DAYTWO_INVESTIGATION_SECONDS)"
+        )
+    return "" if size == "full" else f"slow: {rate:g} tok/s, so conclusions are asked for in a {size} form"
 
 
 def choose_concurrency(speeds: Sequence[Speed]) -> int:

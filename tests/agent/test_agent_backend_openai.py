@@ -59,7 +59,7 @@ def test_a_server_without_schemas_is_asked_once_more_without() -> None:
         backend = open_backend(server)
         assert json.loads(backend.conclude(MESSAGES, SCHEMA, seconds=5).text)
         backend.conclude(MESSAGES, SCHEMA, seconds=5)
-        assert ["response_format" in request for request in server.requests] == [True, False, False]
+        assert ["response_format" in request for request in server.requests] == [True, True, False, False]
 
 
 TROUBLES = {

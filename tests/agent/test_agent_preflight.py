@@ -11,6 +11,7 @@ import pytest
 from agent.backend import ToolCall, parse_endpoint
 from agent.backends.http import HttpEndpoint
 from agent.backends.wire import parse_limit, read_error, tells_overflow
+from agent.bounds import SIZES
 from agent.preflight.calls import mark_calls, mark_conclusion
 from agent.preflight.check import check_model
 from agent.preflight.endpoint import Answer, Question
@@ -29,10 +30,17 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SCHEMAS = {name: spec.schema for name, spec in find_tools().items()}
 
 
-def check(script="careful", tries=4, timeout_seconds=60.0, **manners):
+def check(script="careful", tries=4, timeout_seconds=60.0, concluding_seconds=90.0, **manners):
     with ScriptedServer(script, manners=Manners(**manners)) as server:
         endpoint = HttpEndpoint(*parse_endpoint(server.spec), None, timeout_seconds)
-        profile = check_model(endpoint, tries=tries, now=NOW, salt="salt-1", tell=lambda stage: None)
+        profile = check_model(
+            endpoint,
+            tries=tries,
+            now=NOW,
+            salt="salt-1",
+            tell=lambda stage: None,
+            concluding_seconds=concluding_seconds,
+        )
         return profile, server.requests
 
 
@@ -325,16 +333,34 @@ def test_one_reason_is_enough_not_to_fit():
 
 
 def test_a_model_too_slow_for_a_full_conclusion_is_told():
-    """Ten tokens a second: 1,500 of them are 150 s."""
-    slow = tell_slow([Speed(in_flight=1, tokens_per_second=10.0)], 1500, 150.0)
-    assert "1,500 tokens take 150 s at 10 tok/s" in slow
-    assert tell_slow([Speed(in_flight=1, tokens_per_second=40.0)], 1500, 60.0) == ""
-    assert tell_slow([Speed(in_flight=1)], 1500, 60.0) == ""
+    slow = tell_slow([Speed(in_flight=1, tokens_per_second=1.0)], "terse", 366.0, 90.0)
+    assert "the shortest conclusion takes 366 s at 1 tok/s, and it may take 90 s" in slow
+    short = tell_slow([Speed(in_flight=1, tokens_per_second=10.0)], "short", 66.0, 90.0)
+    assert short == "slow: 10 tok/s, so conclusions are asked for in a short form"
+    assert tell_slow([Speed(in_flight=1, tokens_per_second=40.0)], "full", 35.0, 90.0) == ""
+    assert tell_slow([Speed(in_flight=1)], "full", None, 90.0) == ""
     window = WindowProof(proven_tokens=32000)
     judged = judge_model({"auto": GOOD}, GOOD, Tries(), window, strict=True, slow=slow)
     assert (judged.fitness, judged.reasons) == ("fit with repair", (slow,))
-    profile, _ = check(delay_seconds=0.2, timeout_seconds=1.0, tries=1)
-    assert any("slow: 1,500 tokens" in reason for reason in profile.reasons)
+
+
+def test_the_speed_decides_how_long_a_conclusion_is_asked_for():
+    """64 tokens in 0.2 s and a bit are some 150 a second: a full conclusion takes 10 s, more than these 8."""
+    profile, requests = check(delay_seconds=0.2, tries=1, concluding_seconds=8.0)
+    assert profile.conclusion_size == "terse"
+    assert profile.conclusion_seconds == 10.0
+    assert any("the shortest conclusion takes 10 s" in reason for reason in profile.reasons)
+    schema = next(one for one in requests if "response_format" in one)["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["summary"]["maxLength"] == SIZES["terse"].summary
+    patient, _ = check(delay_seconds=0.2, tries=1, concluding_seconds=90.0)
+    assert (patient.conclusion_size, patient.reasons[0][:5]) == ("full", "calls")
+
+
+def test_a_server_that_knows_no_lengths_is_asked_without_them():
+    profile, requests = check(lengths=False, tries=2)
+    assert (profile.json_schema, profile.bounded, profile.fitness) == (True, False, "fit")
+    assert profile.conclusions.clean == 2
+    assert sum('"maxLength"' in json.dumps(one) for one in requests) == 2, "refused twice, not asked again"
 
 
 def test_concurrency_is_where_more_at_once_gives_more():
