@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.document import TextDocument
-from tools.parsers import btrfs_stats, hdparm, multipath, raid_cards, raid_rows, zpool
+from tools.parsers import btrfs_stats, hdparm, multipath, raid_cards, raid_json, raid_rows, zpool
 
 ZPOOL = """\
   pool: stage
@@ -26,6 +26,29 @@ config:
           ata-M9         AVAIL
 
 errors: {errors}
+"""
+STORCLI_JSON = """\
+{{"Controllers": [{{
+ "Command Status": {{"CLI Version": "007.2807.0000.0000", "Controller": 0, "Status": "Success"}},
+ "Response Data": {{
+  "Status": {{"Controller Status": "{controller}"}},
+  "Drive /c0/e252/s3": [{{"EID:Slt": "252:3", "DID": 34, "State": "{drive}", "Size": "8.8 TB"}}],
+  "Drive /c0/e252/s3 State": {{"Media Error Count": {media}, "S.M.A.R.T alert flagged by drive": "No"}}
+ }}
+}}]}}
+"""
+SSACLI_DETAIL = """\
+Smart Array P440ar in Slot 0 (Embedded)
+   Bus Interface: PCI
+   Controller Status: OK
+   Cache Status: {cache}
+   Spare Activation Mode: Activate on physical drive failure (default)
+   Array: A
+      Status: OK
+      Logical Drive: 1
+         Status: {volume}
+      physicaldrive 1I:1:2
+         Status: OK
 """
 HDPARM = """\
 
@@ -235,6 +258,18 @@ FORMS = [
         hdparm,
         HDPARM.format(last="Timing buffered disk reads:  read() failed: Input/output error"),
         [("disk:read_failed", "sdt")],
+    ),
+    (raid_json, STORCLI_JSON.format(controller="Optimal", drive="Onln", media=0), []),
+    (
+        raid_json,
+        STORCLI_JSON.format(controller="Optimal", drive="UBad", media=88),
+        [("md:degraded", "252:3"), ("disk:error_count", "")],
+    ),
+    (raid_cards, SSACLI_DETAIL.format(cache="OK", volume="OK"), []),
+    (
+        raid_cards,
+        SSACLI_DETAIL.format(cache="Permanently Disabled (failed battery)", volume="Interim Recovery Mode"),
+        [("bmc:battery_low", ""), ("md:degraded", "1")],
     ),
     (raid_rows, TW_CLI.format(unit="OK      ", port="OK          "), []),
     (

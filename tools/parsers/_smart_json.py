@@ -82,6 +82,8 @@ def _put_fields(record: DriveRecord, source: Mapping[str, Any]) -> None:
         if isinstance(value, dict):
             # nvme-cli 2 takes the bits of the critical warning apart.
             value = value.get("value")
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)  # some versions of nvme-cli print their numbers as text
         if known is not None and _is_number(value):
             record.put(known[0], round(float(value) * known[1], 6), f'"{key}"')
 

@@ -30,7 +30,8 @@ _DRIVE = Lazy(
 _NAME = Lazy(
     r"^\s*(?:Virtual Drive: (?P<volume>\d+)|Slot Number: (?P<slot>\d+)|Logical [Dd]evice number"
     r" (?P<logical>\d+)|Device #"
-    r"(?P<device>\d+)|ID\s+: (?P<id>[\d:]+)|Logical [Dd]rive [Nn]umber (?P<drive>\d+)"
+    r"(?P<device>\d+)|Logical Drive: (?P<ld>\d+)\s*$|physicaldrive (?P<pd>\w+:\d+:\d+)\s*$|ID\s+: (?P<id>[\d:]+)"
+    r"|Logical [Dd]rive [Nn]umber (?P<drive>\d+)"
     r"|Drive (?P<path>/c\d+(?:/e\d+)?/s\d+)\b)"
 )
 _STATE = Lazy(
@@ -41,6 +42,13 @@ _COUNT = Lazy(
     r"^\s*(?P<key>Media Error Count|Other Error Count|Predictive Failure Count|Shield Counter|S\.M\.A\.R\.T\. warnings|"
     r"Medium errors?|Drive has flagged a S\.M\.A\.R\.T alert|S\.M\.A\.R\.T alert flagged by drive|Failure Predicted)"
     r"\s*[:=] ?(?P<value>\w+)"
+)
+# ssacli, in detail
+_SLOT = Lazy(r"^(?:HPE? )?(?:Dynamic )?Smart Array \S+.* in Slot \w+")
+_DETAIL = Lazy(
+    r"^\s*(?P<key>Controller Status|Cache Status|Battery/Capacitor Status|Fan Status|Temperature Status"
+    r"|Power Supply Status"
+    r"|Drive Authentication Status|MultiDomain Status|OS Status)\s*: ?(?P<value>.+?)\s*$"
 )
 # ssacli: 'logicaldrive 1 (1.8 TB, RAID 5, Interim Recovery Mode)', 'physicaldrive 1I:1:3 (port 1I:…, Failed)'
 _SSACLI = Lazy(r"^\s*(?P<kind>logicaldrive|physicaldrive|unassigned) ?(?P<name>[\w:]*) \((?P<text>.*)\)\s*$")
@@ -93,6 +101,8 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(row.match(text) for text in kept for row in (_VOLUME, _DRIVE, _TOPOLOGY, _SSACLI, _EVENT)):
         return 0.95
+    if any(map(_SLOT.match, kept)) and any(map(_DETAIL.match, kept)):
+        return 0.93
     names, counts = (sum(bool(row.match(text)) for text in kept) for row in (_NAME, _COUNT))
     states = sum(bool(_STATE.match(text)) for text in kept)
     heads = sum(bool(_HEAD.match(text)) for text in kept)
@@ -165,6 +175,8 @@ class _Cards:
             self.name = next(group for group in match.groups() if group is not None)
         elif (match := _COUNT.match(line.text)) is not None:
             self._count(line, match["key"].lower(), match["value"])
+        elif (match := _DETAIL.match(line.text)) is not None:
+            self._detail(line, match["key"], match["value"].lower())
         elif (match := _STATE.match(line.text)) is not None:
             if _LOST.search(match["value"]) and not _GOOD.search(match["value"]):
                 self._lose(line, self.name, match["value"])
@@ -179,6 +191,14 @@ class _Cards:
             self._add(line, self.name, "disk:error_count", f"{key} {value}")
         elif "other" not in key and "shield" not in key:
             self._add(line, self.name, "smart:failing", f"{key} {value}")
+
+    def _detail(self, line: Line, key: str, value: str) -> None:
+        if key == "Controller Status" and _LOST.search(value):
+            self.sheet.add(line, self.sheet.make_node(), "scsi:controller_fault", {"reason": line.text.strip()})
+        elif _LOST.search(value) and not _GOOD.search(value):
+            is_battery = key in ("Battery/Capacitor Status", "Cache Status")
+            code = "bmc:battery_low" if is_battery else "storage:enclosure"
+            self.sheet.add(line, self.sheet.make_node(), code, {"state": line.text.strip()})
 
     def _lose(self, line: Line, name: str, state: str) -> None:
         self._add(line, name, "md:degraded", state)
