@@ -6,6 +6,7 @@ investigation: no call is made twice, the last step must answer, and a model tha
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -319,3 +320,17 @@ def add_words(messages: list[Message], text: str) -> None:
         messages[-1] = {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}
     else:
         messages.append({"role": "user", "content": text})
+
+
+def count_context(desk: Desk, past: Sequence[Turn], window_tokens: int | None = None) -> dict[str, int]:
+    """Estimate how many tokens each part of the next prompt takes."""
+    messages = build_messages("", desk, past, window_tokens=window_tokens)
+    tools = Toolbox(desk.context).definitions
+    brief = count_tokens([{"content": desk.brief}])
+    system = count_tokens(messages[:1])
+    return {
+        "system": system,
+        "tools": count_tokens([{"content": json.dumps(tools)}]),
+        "brief": brief,
+        "earlier turns": max(count_tokens(messages) - system - brief, 0),
+    }

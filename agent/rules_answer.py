@@ -76,10 +76,11 @@ def answer_by_rules(question: str, desk: Desk, library: Shelf | None = None) -> 
     signals = [signal for begin, signal in SIGNALS.items() if re.search(rf"\b{begin}", question, re.IGNORECASE)]
     if entities and signals:
         return [sentence for one in entities[:MAX_CASES] for sentence in _read_entity(one, desk, signals)]
-    if not entities and _ALL.search(question) and _names_nothing(question):
+    parts = [part for pattern, part in _PARTS if pattern.search(question)]
+    if not entities and not parts and _ALL.search(question) and _names_nothing(question):
         return list(_list_cases(desk))
     verdicts = find_verdicts(question, desk, entities)
-    parts = [part for pattern, part in _PARTS if pattern.search(question)] or [_tell_summary]
+    parts = parts or [_tell_summary]
     told = [sentence for one in verdicts[:MAX_CASES] for part in parts for sentence in part(one, desk)]
     if not told and entities:
         told = [sentence for one in entities[:MAX_CASES] for sentence in _read_entity(one, desk)]
@@ -149,12 +150,14 @@ def _score_fault(question: str, verdict: Verdict) -> int:
 
 def _tell_summary(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
     handle = desk.handles[verdict.case_id]
-    said = f"{verdict.fault} on {verdict.subject.entity}, {verdict.confidence}, {verdict.severity}: {verdict.summary}"
+    summary = verdict.summary.removeprefix(f"{verdict.subject.entity}: ")
+    said = f"{verdict.fault} on {verdict.subject.entity}, {verdict.confidence}, {verdict.severity}: {summary}"
     yield Sentence(f"{said} [{handle}]", (handle,), "borne_out")
     yield from _quote_first(verdict, 1)
 
 
-def _tell_why(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
+def tell_why(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
+    """On what a verdict rests, and what else it may be."""
     yield from _tell_summary(verdict, desk)
     yield from _quote_first(verdict, MAX_ROWS, skip=1)
     handle = desk.handles[verdict.case_id]
@@ -164,7 +167,8 @@ def _tell_why(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
         yield Sentence(f"{verdict.reason} [{handle}]", (handle,), "borne_out")
 
 
-def _tell_next(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
+def tell_next(verdict: Verdict, desk: Desk) -> Iterator[Sentence]:
+    """What a verdict says to do, and the plan to it."""
     handle = desk.handles[verdict.case_id]
     then = f", then {verdict.follow_up}" if verdict.follow_up not in ("none", verdict.action) else ""
     what = "Nothing has to be done" if verdict.action == "none" else f"Do {verdict.action}, urgency {verdict.urgency}"
@@ -211,10 +215,10 @@ _MISSING = re.compile(
 )
 _ALL = re.compile(r"\b(?:all|cases|list|status|everything|anything|wrong|overview|summary|going on|happen\w*)\b", re.I)
 _PARTS: tuple[tuple[re.Pattern[str], Part], ...] = (
-    (re.compile(r"\bwhy\b|\bevidence\b|\bhow (?:do|sure)\b|\bpro(?:ve|of)\b|\bexplain\b", re.I), _tell_why),
+    (re.compile(r"\bwhy\b|\bevidence\b|\bhow (?:do|sure)\b|\bpro(?:ve|of)\b|\bexplain\b", re.I), tell_why),
     (
         re.compile(r"\bnext\b|\bdo (?:i|we|now|about)\b|\bfix\b|\bshould\b|\bplan\b|\brepair\b|\bmust\b", re.I),
-        _tell_next,
+        tell_next,
     ),
     (re.compile(r"\baffect|\btouch|\bvictim|\bwho\b|\bwhich jobs?\b|\bexplains\b", re.I), _tell_affected),
     (re.compile(r"\bwhen\b|\bsince\b|\bhow long\b|\bstart(?:ed)?\b", re.I), _tell_time),

@@ -30,6 +30,7 @@ class Manners:
         streams, seeds: Whether pieces and seeds are known.
         any_name: Whether any model name is answered.
         echoes: Whether the model repeats a word from its prompt.
+        piece_seconds: Between two pieces of a stream.
         delay_seconds, prefill_seconds: Before each answer; and for each 1,000 tokens that no earlier prompt began with.
         most_at_once: More requests than this in flight are refused.
     """
@@ -49,6 +50,7 @@ class Manners:
     seeds: bool = True
     any_name: bool = True
     echoes: bool = True
+    piece_seconds: float = 0.0
     delay_seconds: float = 0.0
     prefill_seconds: float = 0.0
     most_at_once: int | None = None

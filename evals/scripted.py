@@ -153,7 +153,9 @@ class ScriptedServer:
         if not manners.usage:
             del completion["usage"]
         if body.get("stream") and manners.streams:
-            return StreamingResponse(_cut_into_pieces(completion), media_type="text/event-stream")
+            return StreamingResponse(
+                _cut_into_pieces(completion, manners.piece_seconds), media_type="text/event-stream"
+            )
         return JSONResponse(completion)
 
     async def _break(self, trouble: str) -> Response:
@@ -208,7 +210,7 @@ class ScriptedServer:
         }
 
 
-async def _cut_into_pieces(completion: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _cut_into_pieces(completion: dict[str, Any], piece_seconds: float = 0.0) -> AsyncIterator[bytes]:
     """A whole answer as server-sent events: words by threes, each call's arguments in two pieces, the usage last."""
     choice = completion["choices"][0]
     message = choice["message"]
@@ -226,6 +228,7 @@ async def _cut_into_pieces(completion: dict[str, Any]) -> AsyncIterator[bytes]:
     if "usage" in completion:
         rows.append(base | {"choices": [], "usage": completion["usage"]})
     for row in rows:
+        await asyncio.sleep(piece_seconds)
         yield f"data: {json.dumps(row)}\n\n".encode()
     yield b"data: [DONE]\n\n"
 

@@ -11,11 +11,11 @@ from types import TracebackType
 
 from rag.errors import RagError
 from serve.app import app as app  # its own name, so that `serve.main:app` is it
-from serve.commands import evidence, hands, kept, knowledge, model, runs, serving
+from serve.commands import evidence, hands, kept, knowledge, model, runs, serving, talking
 from tools.errors import DaytwoError
 from tools.harmless import neutralise, redact_url
 
-COMMANDS = (evidence, hands, kept, knowledge, model, runs, serving)
+COMMANDS = (evidence, talking, hands, kept, knowledge, model, runs, serving)
 """Imported for what they add to the command; `--help` lists them in this order."""
 
 

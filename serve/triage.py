@@ -180,7 +180,7 @@ def _tell_nameless(request: Request, facts: Facts) -> tuple[Coverage, ...]:
 def build_sources(request: Request, settings: Settings, now: datetime) -> list[Source]:
     """Build the sources that the request names; each is imported only where it is used."""
     since = parse_since(request.since, now)
-    inventory = _read_inventory(settings)
+    inventory = read_inventory(settings)
     sources: list[Source] = []
     if request.host:
         from tools.sources.host import HostSource
@@ -319,9 +319,10 @@ def print_opinions(rules: TriageReport, report: TriageReport) -> None:
         print_people(Text(), opinions)
 
 
-def _read_inventory(settings: Settings) -> tuple[Inventory, ...]:
+def read_inventory(settings: Settings) -> tuple[Inventory, ...]:
+    """What the site says that its nodes have; nothing where it says nothing."""
     if settings.inventory is None:
         return ()
-    from tools.inventory import read_inventory
+    from tools.inventory import read_inventory as read_file
 
-    return read_inventory(settings.inventory)
+    return read_file(settings.inventory)
