@@ -160,7 +160,7 @@ def _find_answered(q: Question) -> str:
 
 
 def _find_asking(q: Question) -> str:
-    return "the site's level is propose: a person decides" if q.rules.level != "act" else ""
+    return "the site's level is propose: a person decides" if q.rules.level == "propose" else ""
 
 
 def _find_proof(q: Question) -> str:
@@ -283,7 +283,7 @@ GATES: Sequence[Gate] = (
          "change the state of {node} in the inventory"),
     Gate("answered", "proposing", "the case was not dealt with before, or something new was seen since",
          _find_answered, "daytwo proposals --case {case} --all"),
-    Gate("asking", "acting alone", "the level is `act`", _find_asking, "daytwo approve {id} --why TEXT"),
+    Gate("asking", "acting alone", "the level is `act`, not `propose`", _find_asking, "daytwo approve {id} --why TEXT"),
     Gate("proof", "acting alone", "rules decided it, and it is confirmed", _find_proof,
          "daytwo approve {id} --why TEXT"),
     Gate("presence", "acting alone", "it was seen on this machine as it runs, within the time of expiry",
