@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, cast
 
@@ -119,18 +120,21 @@ def _cut_lines(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _cut_blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    carry = b""
-    while piece := stream.read(BLOCK_BYTES):
-        piece = carry + piece
-        end = piece.rfind(b"\n") + 1
+    # One room for all blocks: joining each piece to the rest of the last one took longer than reading it.
+    room = bytearray(2 * BLOCK_BYTES)
+    view, kept = memoryview(room), 0
+    while taken := cast("BufferedIOBase", stream).readinto(view[kept : kept + BLOCK_BYTES]):
+        filled = kept + taken
+        end = room.rfind(b"\n", kept, filled) + 1
         if end:
-            yield piece[:end]
-        carry = piece[end:]
-        if len(carry) > BLOCK_BYTES:
+            yield bytes(view[:end])
+        kept = filled - end
+        view[:kept] = view[end:filled]
+        if kept > BLOCK_BYTES:
             # As above: of a line without an end only the head is kept.
-            yield carry[:MAX_LINE_BYTES] + b"\n"
+            yield bytes(view[:MAX_LINE_BYTES]) + b"\n"
             while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass
-            carry = b""
-    if carry:
-        yield carry
+            kept = 0
+    if kept:
+        yield bytes(view[:kept])

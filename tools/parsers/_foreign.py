@@ -45,28 +45,39 @@ _LETTERS = re.compile(r"\w")
 
 def mask_foreign(text: str) -> str:
     """Blot out, letter by letter, what a message of the kernel only quotes; the same text where it quotes nothing."""
-    needles, at_start, of_start = _needles()
+    groups, at_start, of_start = _needles()
     rows = of_start if at_start.match(text) else 0
-    for needle, bits in needles:
-        if needle in text:
-            rows |= bits
+    for mark, needles in groups:
+        if mark in text:
+            for needle, bits in needles:
+                if needle in text:
+                    rows |= bits
     return _alternatives(rows).sub(_blot, text) if rows else text
 
 
+_MARKS = ("=", "rocess ", "ommand line: ", "omm", "usb", "cgroup", "hub ", "input", "task ")
+"""What several of the words for quoting hold: most texts hold none of these, and need not be asked for the words."""
+
+
 @cache
-def _needles() -> tuple[list[tuple[str, int]], re.Pattern[str], int]:
-    """Find what stands in every text that a row can match; rows without such a word are tied to the start of a text.
+def _needles() -> tuple[list[tuple[str, list[tuple[str, int]]]], re.Pattern[str], int]:
+    """Find what stands in every text that a row can match; the others are tied to the start of a text.
 
     Returns:
-        Words, each with one bit for each of its rows; the expression of all rows that are tied, and their bits.
+        Words, each with one bit for each of its rows, under what they have in common; the expression of all rows that
+        are tied, and their bits.
     """
     bits_of: dict[str, int] = {}
-    tied = [number for number, expression in enumerate(_QUOTING) if expression.startswith("^")]
-    for number in set(range(len(_QUOTING))).difference(tied):
-        for text in min(derive_covers(_QUOTING[number]), key=len):
+    tied = 0
+    for number, expression in enumerate(_QUOTING):
+        covers = derive_covers(expression)
+        for text in min(covers, key=len, default=()):
             bits_of[text] = bits_of.get(text, 0) | 1 << number
-    bits = sum(1 << number for number in tied)
-    return list(bits_of.items()), _alternatives(bits), bits
+        tied |= 0 if covers else 1 << number
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for word, bits in bits_of.items():
+        groups.setdefault(next((mark for mark in _MARKS if mark in word), word), []).append((word, bits))
+    return list(groups.items()), _alternatives(tied), tied
 
 
 @lru_cache(maxsize=256)

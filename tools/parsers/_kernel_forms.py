@@ -108,6 +108,13 @@ _BARE_KERNEL = re.compile(r"^(?:(?P<host>[\w.-]+) )?kernel: (?:\[ *\d+\.\d+\] ?)
 _KERNEL_USER = re.compile(
     r"^(?:systemd|systemd-\w+|dracut|cloud-init|dockerd|containerd|kubelet|multipathd)(?:\[\d+\])?: "
 )
+_OF_KERNEL = r"(?=[A-Za-z])(?!systemd|dracut|cloud-init|dockerd|containerd|kubelet|multipathd|kernel:|[\w.-]+ kernel: )"
+_USUAL = re.compile(
+    rf"(?P<month>{MONTH}) (?P<day>[ 0-3]\d) (?P<clock>{CLOCK}) (?P<host>[\w.-]+) kernel: "
+    rf"(?:\[ *\d+\.\d+\] )?{_OF_KERNEL}"
+    rf"|\[ *(?P<seconds>\d{{1,12}}\.\d{{1,12}})\] {_OF_KERNEL}"
+)
+"""The kernel's own line as most syslogs and `dmesg` have it: what this reads, all other expressions read the same."""
 
 
 def strip_decoration(raw: str) -> tuple[str, str]:
@@ -129,6 +136,12 @@ def strip_decoration(raw: str) -> tuple[str, str]:
 
 def split_head(raw: str) -> Head:
     """Read the head of a line; a line of no known form comes back whole, without moment and writer."""
+    if (usual := _USUAL.match(raw)) is not None and "\x1b" not in raw and "msg=" not in raw:
+        return _read_usual(usual, raw[usual.end() :].rstrip("\r\n \t"))
+    return _split_any(raw)
+
+
+def _split_any(raw: str) -> Head:
     text, node = strip_decoration(raw)
     in_container = _CRI.match(text) if text[:1].isdecimal() else None
     if in_container:
@@ -137,6 +150,18 @@ def split_head(raw: str) -> Head:
     if node and not head.node:
         head = head._replace(node=node)
     return head._replace(writer="user") if in_container or is_program_line(raw) else head
+
+
+def _read_usual(match: re.Match[str], text: str) -> Head:
+    month, day, clock, host, seconds = match.groups()
+    if seconds is not None:
+        return Head(text, "dmesg", Moment("boot", float(seconds)), "", "kernel")
+    hour, minute, second = int(clock[:2]), int(clock[3:5]), int(clock[6:])
+    start = _year_less_day(month, day)
+    if start is None or hour > 23 or minute > 59 or second > 60:
+        return Head(text, "rfc3164", NO_MOMENT, host, "kernel", "kernel")
+    moment = Moment("local", start + hour * 3600 + minute * 60 + second, year_known=False)
+    return Head(text, "rfc3164", moment, host, "kernel", "kernel")
 
 
 def _split_plain(text: str) -> Head:
@@ -208,6 +233,12 @@ def _day_seconds(year: int, month: int, day: int) -> float | None:
         return datetime(year, month, day, tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=512)
+def _year_less_day(month: str, day: str) -> float | None:
+    number = MONTHS[month]
+    return _day_seconds(guess_year(number, int(day)), number, int(day))
 
 
 @lru_cache(maxsize=512)

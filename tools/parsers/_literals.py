@@ -6,10 +6,12 @@ automaton at a fifth of that; both find the same, which a test holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from threading import local
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tools.parsers._line_shapes import Offsets, find_ends
 
@@ -19,6 +21,25 @@ Finder = Callable[[bytes], list[int]]
 
 _MAX_REMEMBERED, _MAX_KNOWN = 16, 10_000
 """Longest group of literals of one line whose rows are remembered, and how many groups: a log must not fill memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Lines of a block that hold a literal.
+
+    Attributes:
+        numbers: Their numbers from zero.
+        starts: Where they start.
+        ends: Where they end, without their line end.
+        firsts: Where their literals begin in `literals`.
+        literals: Numbers of all literals found, line by line.
+    """
+
+    numbers: Offsets
+    starts: Offsets
+    ends: Offsets
+    firsts: Offsets
+    literals: NDArray[np.int64]
 
 
 class LiteralIndex:
@@ -43,23 +64,36 @@ class LiteralIndex:
         Yields:
             Number of the line from zero, its start and end offset (without its line end) and its rows in order.
         """
+        found = self.locate(block, ends)
+        if found is not None:
+            places = zip(found.numbers.tolist(), found.starts.tolist(), found.ends.tolist(), strict=True)
+            for (number, start, end), rows in zip(places, self.rows_at(found, range(len(found.firsts))), strict=True):
+                yield number, start, end, rows
+
+    def rows_at(self, found: Located, places: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """Yield the rows, in order, to which the literals in some of the lines found lead."""
+        rows_of, join, literals = self._rows_of, self._join, found.literals.tolist()
+        bounds = [*found.firsts.tolist(), len(literals)]
+        for place in places:
+            first, last = bounds[place], bounds[place + 1]
+            yield rows_of[literals[first]] if last == first + 1 else join(tuple(literals[first:last]))
+
+    def locate(self, block: bytes, ends: Offsets | None = None) -> Located | None:
+        """Find the lines of a block that hold a literal, without asking where that leads; None where none does."""
         hits = self._find(block)
         if not hits:
-            return
+            return None
         told = np.array(hits, dtype=np.int64)
         ends = find_ends(block) if ends is None else ends
         lines = np.searchsorted(ends, (told >> NUMBER_BITS) - 1)
         firsts = np.flatnonzero(np.diff(lines, prepend=-1))
         numbers = lines[firsts]
-        starts = np.where(numbers > 0, ends[numbers - 1] + 1, 0).tolist()
-        literals = (told & ((1 << NUMBER_BITS) - 1)).tolist()
-        lasts = [*firsts[1:].tolist(), len(literals)]
-        rows_of, join = self._rows_of, self._join
-        for number, start, end, first, last in zip(
-            numbers.tolist(), starts, ends[numbers].tolist(), firsts.tolist(), lasts, strict=True
-        ):
-            rows = rows_of[literals[first]] if last == first + 1 else join(tuple(literals[first:last]))
-            yield number, start, end, rows
+        starts = np.where(numbers > 0, ends[numbers - 1] + 1, 0)
+        return Located(numbers, starts, ends[numbers], firsts, told & ((1 << NUMBER_BITS) - 1))
+
+    def leads_beyond(self, rows: Container[int]) -> NDArray[np.bool_]:
+        """Say of each literal whether it leads to another row than these, or to none at all."""
+        return np.array([not told or any(row not in rows for row in told) for told in self._rows_of], dtype=np.bool_)
 
     def _join(self, literals: tuple[int, ...]) -> tuple[int, ...]:
         # The same few literals come together again and again.
@@ -80,15 +114,20 @@ def build_finder(literals: Sequence[bytes]) -> Finder:
     return build_wide_finder(literals) or build_automaton_finder(literals)
 
 
-def build_wide_finder(literals: Sequence[bytes]) -> Finder | None:
-    """Build the finder on hyperscan; None where it is not installed or not made for this processor."""
+def build_wide_finder(sought: Sequence[bytes], *, are_literals: bool = True) -> Finder | None:
+    """Build the finder on hyperscan; None where it is not installed or not made for this processor.
+
+    Args:
+        sought: What is looked for.
+        are_literals: Whether these are literals, else expressions that match a part of a line.
+    """
     try:
         import hyperscan
     except ImportError:
         return None
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
-        database.compile(expressions=list(literals), ids=list(range(len(literals))), literal=True)
+        database.compile(expressions=list(sought), ids=list(range(len(sought))), literal=are_literals)
     except hyperscan.error:
         return None
     own = local()  # the scratch space of a database serves one thread at a time

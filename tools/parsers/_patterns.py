@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from tools.entities import make_gpu, make_pci_device
-from tools.parsers._covers import Cover, derive_covers
+from tools.parsers._covers import MIN_LETTERS, Cover, derive_covers
 from tools.parsers._foreign import mask_foreign
 from tools.parsers._line_shapes import Offsets
 from tools.parsers._literals import LiteralIndex
@@ -22,7 +23,6 @@ from tools.types import Entity, EntityKind
 Fields = dict[str, str]
 EntityMaker = Callable[[str, Fields], Entity]
 Refine = Callable[[Fields], Fields | None]
-Searches = tuple[Callable[[str], re.Match[str] | None], ...]
 
 BDF = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 """Bus address as drivers print it: domain, bus, device, function."""
@@ -70,13 +70,26 @@ def no_event(_: Fields) -> None:
     return
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What a pattern made of a line."""
 
     pattern: Pattern
     code: str
     fields: Fields
+
+
+class Judgement(NamedTuple):
+    """What a table says of a text.
+
+    Attributes:
+        found: The match.
+        is_refused: Without one, whether a row knows the text all the same and found it to be no event.
+        is_touched: Whether any row matches, be it in what the text only quotes.
+    """
+
+    found: Match | None
+    is_refused: bool
+    is_touched: bool
 
 
 class PatternTable:
@@ -94,8 +107,7 @@ class PatternTable:
             for literal in () if row in self._silent else pattern.literals:
                 rows_of.setdefault(literal, []).append(row)
         self._rows_of = rows_of
-        self._searches: dict[tuple[int, ...], Searches | None] = {}
-        self._judged: dict[tuple[str, tuple[int, ...]], tuple[Match | None, bool]] = {}
+        self._judged: dict[tuple[str, tuple[int, ...]], Judgement] = {}
         self._index = LiteralIndex(rows_of)
 
     def scan(self, block: bytes, ends: Offsets | None = None) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
@@ -111,30 +123,23 @@ class PatternTable:
         """
         return self._index.scan(block, ends)
 
-    def searches(self, rows: tuple[int, ...]) -> Searches | None:
-        """Say how to find out whether a line or its message is worth a closer look: most hits of a literal are not.
+    def is_tied(self, rows: tuple[int, ...]) -> bool:
+        """Say whether one of some rows is tied to the start of the message."""
+        return any(self._anchored[row] for row in rows)
 
-        Returns:
-            What to ask of it; None where a row is tied to the start of the message and so may match any line.
-        """
-        known = self._searches.get(rows, ())
-        if known == ():
-            tied = any(self._anchored[row] for row in rows)
-            known = None if tied else tuple(self._regex(row).search for row in rows)
-            if len(self._searches) < MAX_GROUPS:
-                self._searches[rows] = known
-        return known
+    def expression(self, row: int) -> str:
+        """The expression of a row as it is searched."""
+        return bound_gaps(self._patterns[row].regex)
 
     def covers(self, row: int) -> list[Cover]:
         """List sets of literals of which each holds one of every raw line that a row matches; its own set first."""
-        pattern = self._patterns[row]
-        derived = [] if self._anchored[row] else derive_covers(bound_gaps(pattern.regex))
-        return [frozenset(pattern.literals), *derived]
+        derived = [] if self._anchored[row] else derive_covers(self.expression(row))
+        return [frozenset(self._patterns[row].literals), *filter(None, map(_cut_cover, derived))]
 
     def narrow(self, chosen: Mapping[int, Cover], *, marks: Iterable[str] = ()) -> LiteralIndex:
         """Build an index that looks for some rows by other literals.
 
-        A raw line that a row may match is found by both; to which rows it leads is told in full by :meth:`scan` alone.
+        A raw line that a row may match leads to this row in both, unless the line is JSON.
 
         Args:
             chosen: The literals that take the place of a row's own.
@@ -151,14 +156,10 @@ class PatternTable:
 
     def match(self, text: str, rows: Iterable[int]) -> Match | None:
         """Try rows on a text in order; the first that matches wins."""
-        return self.judge(text, rows)[0]
+        return self.judge(text, rows).found
 
-    def judge(self, text: str, rows: Iterable[int]) -> tuple[Match | None, bool]:
-        """Try rows on a text in order; the first that matches wins.
-
-        Returns:
-            The match; and without one, whether a row knows the text all the same and found it to be no event.
-        """
+    def judge(self, text: str, rows: Iterable[int]) -> Judgement:
+        """Try rows on a text in order; the first that matches wins."""
         head = text[:MAX_MATCH_CHARACTERS]
         key = (head, tuple(rows))
         known = self._judged.get(key)
@@ -166,24 +167,31 @@ class PatternTable:
             if len(self._judged) >= MAX_JUDGED:
                 self._judged.clear()
             known = self._judged[key] = self._judge(head, key[1])
-        found, is_refused = known
+        found = known.found
+        if found is None:
+            return known
         # Whoever gets a match adds to its fields.
-        return found and Match(found.pattern, found.code, dict(found.fields)), is_refused
+        return Judgement(Match(found.pattern, found.code, dict(found.fields)), is_refused=False, is_touched=True)
 
-    def _judge(self, head: str, rows: Iterable[int]) -> tuple[Match | None, bool]:
-        is_refused = False
+    def _judge(self, head: str, rows: Iterable[int]) -> Judgement:
+        is_refused = is_touched = False
+        told = ""
         for row in rows:
             regex = self._compiled[row] or self._regex(row)
             found = regex.search(head)
-            if found is not None and (told := mask_foreign(head)) != head:
+            if found is None:
+                continue
+            is_touched = True
+            told = told or mask_foreign(head)
+            if told != head:
                 # What the kernel only quotes is somebody else's word: the line must match without it.
                 kept = regex.search(told)
                 found = kept and (regex.search(head, kept.start()) or kept)
             if found is not None:
                 if (made := _make(self._patterns[row], found)) is not None:
-                    return made, False
+                    return Judgement(made, is_refused=False, is_touched=True)
                 is_refused = True
-        return None, is_refused
+        return Judgement(None, is_refused, is_touched)
 
     def knows(self, text: str) -> bool:
         """Say whether a row for lines that are no event matches a message."""
@@ -202,8 +210,14 @@ class PatternTable:
     def _regex(self, row: int) -> re.Pattern[str]:
         compiled = self._compiled[row]
         if compiled is None:
-            compiled = self._compiled[row] = re.compile(bound_gaps(self._patterns[row].regex))
+            compiled = self._compiled[row] = re.compile(self.expression(row))
         return compiled
+
+
+def _cut_cover(cover: Cover) -> Cover | None:
+    """Cut literals where a program's name may end: a message joins it to the words by a colon, a raw line need not."""
+    cut = frozenset(max((part.rstrip(":") for part in text.split(": ")), key=len) for text in cover)
+    return cut if min(map(len, cut)) >= MIN_LETTERS else None
 
 
 def _make(pattern: Pattern, found: re.Match[str]) -> Match | None:

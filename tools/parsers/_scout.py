@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from tools.document import MAX_LINE_BYTES
 from tools.parsers._covers import Cover
-from tools.parsers._line_shapes import Offsets
-from tools.parsers._literals import NUMBER_BITS, LiteralIndex, build_finder
-from tools.parsers._messages import find_message
+from tools.parsers._line_shapes import Flags, Offsets
+from tools.parsers._literals import NUMBER_BITS, LiteralIndex, Located, build_finder
+from tools.parsers._messages import cut_messages
 from tools.parsers._patterns import MAX_GROUPS, MAX_MATCH_CHARACTERS, PatternTable
+from tools.parsers._sieve import NOTHING, Sieve, build_sieve, can_sift
 
-LEARN_BYTES = 2 << 20
-"""After so many bytes it pays to ask which rows are noisy, and again after sixteen times as many (measured: 30 ms)."""
+LEARN_BYTES = (2 << 20, 16 << 20, 256 << 20)
+"""After so many bytes it pays to ask which rows are noisy: 30 ms to choose other literals, 100 for a sieve of the noisy
+rows, 300 for one of all rows that are busy (measured)."""
 NOISY_BYTES = 1 << 18
 """A row is noisy where it leads to nothing more than once in so many bytes, some 2,000 lines (a guess)."""
 MAX_NOISY = 64
 _JSON_LINE = "\n{"
-Candidate = tuple[int, int, str, Sequence[int]]
+Candidate = tuple[int, int, str, tuple[int, ...]]
 
 
 class Scout:
@@ -30,11 +34,13 @@ class Scout:
 
     def __init__(self, table: PatternTable) -> None:
         self._table = table
-        self._misses: dict[tuple[int, ...], int] = {}
-        self._bytes = 0
-        self._learn_at = LEARN_BYTES
+        self._misses: Counter[tuple[int, ...]] = Counter()
+        self._finds: Counter[tuple[int, ...]] = Counter()
+        self._bytes = self._stage = 0
         self._chosen: dict[int, Cover] = {}
         self._index: LiteralIndex | None = None
+        self._sieve: Sieve | None = None
+        self._is_loose: Flags | None = None  # of each literal of the index: whether the sieve knows not all its rows
 
     def find_candidates(self, block: bytes, ends: Offsets) -> Iterator[Candidate]:
         """Find the lines that a row may match.
@@ -47,58 +53,70 @@ class Scout:
             Number of the line from zero, its offset, the line without its end (its first 64 KiB), and the rows worth
             trying.
         """
-        if self._bytes >= self._learn_at:
+        if self._stage < len(LEARN_BYTES) and self._bytes >= LEARN_BYTES[self._stage]:
             self._learn(block)
         self._bytes += len(block)
         # In JSON a message is spelled otherwise than it reads: there only the table's own literals are looked for.
         if self._index is None or block[:1] == b"{":
             yield from self._find(block, ends)
-        else:
-            yield from self._find_narrowed(block, self._index, ends)
+        elif (located := self._index.locate(block, ends)) is not None:
+            yield from self._find_narrowed(block, self._index, located)
 
     def _find(self, block: bytes, ends: Offsets) -> Iterator[Candidate]:
         for number, start, end, rows in self._table.scan(block, ends):
-            if (raw := self._ask(block, start, end, rows)) is not None:
-                yield number, start, raw, rows
+            yield number, start, block[start : min(end, start + MAX_LINE_BYTES)].decode("utf-8", "replace"), rows
 
-    def _find_narrowed(self, block: bytes, index: LiteralIndex, ends: Offsets) -> Iterator[Candidate]:
-        found: list[tuple[int, int, int, str]] = []
-        for number, start, end, rows in index.scan(block, ends):
-            if (raw := self._ask(block, start, end, rows)) is not None:
-                found.append((number, start, end, raw))
-        # One search in all that is left costs less than one for each line.
-        for place, _, _, rows in self._table.scan(b"\n".join(block[start:end] for _, start, end, _ in found)):
-            number, start, _, raw = found[place]
-            yield number, start, raw, rows
+    def _find_narrowed(self, block: bytes, index: LiteralIndex, located: Located) -> Iterator[Candidate]:
+        places, found = self._sift(block, located)
+        numbers, starts = located.numbers.tolist(), located.starts.tolist()
+        ends = np.minimum(located.ends, located.starts + MAX_LINE_BYTES).tolist()
+        for place, rows in zip(places, index.rows_at(located, places), strict=True):
+            line, told = block[starts[place] : ends[place]], found.get(place, NOTHING)
+            if line[:1] == b"{":
+                rows = next((rows for *_, rows in self._table.scan(line)), ())
+            elif self._sieve is not None and can_sift(line):
+                rows = self._sieve.keep(rows, told)
+            if rows:
+                yield numbers[place], starts[place], line.decode("utf-8", "replace"), rows
 
-    def _ask(self, block: bytes, start: int, end: int, rows: tuple[int, ...]) -> str | None:
-        """Return a line where it is worth a closer look; most are not."""
-        if end - start > MAX_LINE_BYTES:
-            end = start + MAX_LINE_BYTES
-        raw = block[start:end].decode("utf-8", "replace")
-        searches = self._table.searches(rows)
-        if searches is None or raw[:1] == "{":
-            return raw
-        message = find_message(raw)[: 2 * MAX_MATCH_CHARACTERS]
-        for search in searches:
-            if search(message) is not None:
-                return raw
-        if len(self._misses) < MAX_GROUPS or rows in self._misses:
-            self._misses[rows] = self._misses.get(rows, 0) + 1
-        return None
+    def _sift(self, block: bytes, located: Located) -> tuple[Sequence[int], Mapping[int, frozenset[int]]]:
+        """Say which lines are left, and for which rows the sieve found something in them."""
+        if self._sieve is None or self._is_loose is None:
+            return range(len(located.numbers)), {}
+        found = self._sieve.sift(cut_messages(block, located.starts, located.ends))
+        is_left = np.logical_or.reduceat(self._is_loose[located.literals], located.firsts)
+        is_left[list(found)] = True
+        if not block.isascii() or (located.ends - located.starts).max() > MAX_MATCH_CHARACTERS:
+            for place in np.flatnonzero(~is_left).tolist():
+                is_left[place] = not can_sift(block[located.starts[place] : located.ends[place]])
+        return np.flatnonzero(is_left).tolist(), found
+
+    def note(self, rows: tuple[int, ...], *, is_worth: bool) -> None:
+        """Learn of a candidate whether it was one; not of all kinds of lines, for a log must not fill memory."""
+        counted = self._finds if is_worth else self._misses
+        if len(counted) < MAX_GROUPS or rows in counted:
+            counted[rows] += 1
 
     def _learn(self, sample: bytes) -> None:
         limit = self._bytes / NOISY_BYTES
-        counted: Counter[int] = Counter()
-        for rows, misses in self._misses.items():
-            counted.update(dict.fromkeys(rows, misses))
-        noisy = [row for row, misses in counted.most_common(MAX_NOISY) if misses > limit]
-        self._bytes, self._learn_at = 0, 16 * LEARN_BYTES
+        misses, finds = _count_rows(self._misses), _count_rows(self._finds)
+        noisy, busy = _pick(misses, limit), _pick(misses + finds, limit)
+        self._bytes, self._stage = 0, self._stage + 1
         self._misses.clear()
-        new = [row for row in noisy if row not in self._chosen]
-        if new:
+        self._finds.clear()
+        if new := [row for row in noisy if row not in self._chosen]:
             self._chosen.update(choose_covers({row: self._table.covers(row) for row in new}, sample))
+        if new or (self._stage > 1 and busy):
             self._index = self._table.narrow(self._chosen, marks=[_JSON_LINE])
+        if self._index is not None and self._stage > 1:
+            known = self._sieve.rows if self._sieve is not None else frozenset()
+            more = busy if self._stage == len(LEARN_BYTES) else noisy
+            self._sieve = build_sieve(self._table, sorted(known.union(more))) or self._sieve
+            self._is_loose = self._index.leads_beyond(self._sieve.rows) if self._sieve is not None else None
+
+
+def _pick(counted: Counter[int], limit: float) -> list[int]:
+    return [row for row, count in counted.most_common(MAX_NOISY) if count > limit]
 
 
 def choose_covers(covers: Mapping[int, Sequence[Cover]], sample: bytes) -> dict[int, Cover]:
@@ -108,3 +126,10 @@ def choose_covers(covers: Mapping[int, Sequence[Cover]], sample: bytes) -> dict[
     counts = Counter(hit & ((1 << NUMBER_BITS) - 1) for hit in hits)
     often = {literal: counts[number] for number, literal in enumerate(literals)}
     return {row: min(sets, key=lambda cover: sum(often[text] for text in cover)) for row, sets in covers.items()}
+
+
+def _count_rows(groups: Mapping[tuple[int, ...], int]) -> Counter[int]:
+    counted: Counter[int] = Counter()
+    for rows, count in groups.items():
+        counted.update(dict.fromkeys(rows, count))
+    return counted
