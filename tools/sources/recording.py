@@ -18,6 +18,7 @@ from tools.sources._bug_report import cut_sections, find_node, is_bug_report
 from tools.sources._bundles import drop_settings, find_sos_roots, is_bundle, sum_up_unread
 from tools.sources._context import NodeNames, is_context_file, read_context
 from tools.sources._duplicates import drop_duplicates
+from tools.sources._mending import drop_fences, read_mended
 from tools.sources._pieces import Piece, Pieces
 from tools.sources._probe import GuardedDocument, probe_file
 from tools.sources._reading import keep_recent, note_clock_jumps, read_stretch, settle_guest_nodes
@@ -127,7 +128,10 @@ class RecordingSource:
             more = () if rest is None else (rest,)
             yield from _read_bug_report(document, chain(head, more, lines), node=document.node or find_node(head))
             return
-        head = strip_margin(head) if rest is None else head
+        head = drop_fences(strip_margin(head)) if rest is None else head
+        if rest is None and (mended := read_mended(document, head)):
+            yield mended
+            return
         broken = sum("\ufffd" in line.text for line in head)
         stretches = cut_stretches([line.text for line in head])
         for stretch in stretches:
