@@ -108,6 +108,7 @@ def build_prompt(
         key_bindings=bind_paste(pastes),
         complete_while_typing=True,
         enable_open_in_editor=False,
+        reserve_space_for_menu=4,
         input=input,
         output=output,
     )

@@ -1,0 +1,95 @@
+"""The chat with rules alone: every command, pastes, completion, on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from chat_terminal import FULL, LOST, Terminal
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")  # the index of the runbooks is built once
+
+
+@pytest.fixture
+def chat(data_dir, tmp_path):
+    opened: list[Terminal] = []
+    (tmp_path / "kern.log").write_text(LOST, encoding="utf-8")
+
+    def open_chat(*words: str) -> Terminal:
+        opened.append(Terminal(["chat", *words], data_dir, tmp_path))
+        return opened[-1]
+
+    yield open_chat
+    for one in opened:
+        one.child.close(force=True)
+
+
+def test_with_no_model_every_command_works_and_it_says_so(chat, tmp_path):
+    person = chat("kern.log", "--no-store")
+    opening = person.wait()
+    assert "No model: rules answer." in opening
+    assert "gpu_off_bus" in opening and "reboot_node" in opening
+    assert len(opening.splitlines()) <= 24, "one screen"
+    assert "GPU has fallen off the bus" in person.type("why is it gone?")
+    assert "answered by rules" in person.type("what should I do next?")
+    assert "I could not read that" in person.type("is the coffee machine warm enough today?")
+    assert "drain_node" in person.type("/next")
+    assert "gpu_power_supply" in person.type("/why 1")
+    assert "PCIe" in person.type("/runbook")
+    assert "kern.log:1" in person.type("/evidence")
+    assert "18934.214926" in person.type("/evidence e1")
+    assert "decided" in person.type("/open 1")
+    assert "system" in person.type("/context")
+    assert "no model was asked" in person.type("/record")
+    assert "none, no model was asked" in person.type("/cost")
+    assert "Next: /cases" in person.type("/case")
+    assert "there is e1 to" in person.type("/evidence e99")
+    helped = person.type("/help")
+    for name in (
+        "cases",
+        "open",
+        "evidence",
+        "why",
+        "runbook",
+        "next",
+        "approve",
+        "model",
+        "cost",
+        "context",
+        "record",
+    ):
+        assert f"/{name}" in helped
+    assert "wrote talk.json" in person.type("/export talk.json")
+    told = json.loads((tmp_path / "talk.json").read_text())
+    assert [turn["decided_by"] for turn in told["turns"]] == ["rules"] * 3
+    assert told["turns"][2]["answered"] is False
+    assert "--resume" in person.leave()
+
+
+def test_a_pasted_log_becomes_a_case(chat):
+    person = chat("kern.log", "--no-store")
+    person.wait()
+    person.child.send(f"\x1b[200~{FULL}{FULL.replace('455', '456')}\x1b[201~")
+    person.child.expect_exact("[paste-1: 2 lines]")
+    shown = person.type("what is wrong with n8?")
+    assert "paste-1, 2 lines" in shown
+    assert "filesystem" in shown and "n8" in shown
+    assert "paste-1:1" in person.type("/evidence")
+    assert "gpu_off_bus" in (cases := person.type("/cases")) and "n8" in cases
+    person.child.send("\x1b[200~no log at all\nof any machine\x1b[201~")
+    person.type("")
+    assert "gpu_off_bus" in person.type("/cases"), "what cannot be read is told, and the conversation goes on"
+    person.leave()
+
+
+def test_names_are_completed_behind_an_at(chat):
+    person = chat("kern.log", "--no-store")
+    person.wait()
+    person.child.send("why @n\t")
+    person.child.expect_exact("@n7")
+    person.child.sendintr()
+    person.wait()
+    person.leave()
