@@ -30,6 +30,8 @@ _GRAVE_BITS = Lazy(r"\b(?P<bit>DLP|SDES|TLP|FCP|CmpltTO|CmpltAbrt|RxOF|MalfTLP|E
 _ADAPTER = Lazy(r"^(?:InfiniBand|Ethernet|Network|Fabric) controller\b")
 _ADAPTER_LANES = 8
 """Adapters of a fabric have so many lanes or more; what has fewer is a board's own port."""
+_BOARD = Lazy(r"^\s*(?:Subsystem|Physical Slot|Kernel driver in use|Kernel modules|NUMA node|IOMMU group|Flags): \S")
+_OF_NVIDIA = Lazy(r"^\s*(?:Subsystem: NVIDIA Corporation|Kernel driver in use: nvidia$)")
 _DETAIL = Lazy(r"^\s+\S|^!!! Unknown header type")
 
 
@@ -53,9 +55,12 @@ class _Bus:
 
     def __init__(self, document: Document) -> None:
         self.sheet = Sheet(document, DOMAIN)
-        self.pci: tuple[str, str] = ("", "")
+        texts = [line.text for line in document.lines()]
+        self.states = sum("LnkSta:" in text for text in texts)
         self.link_cap: tuple[float, int] | None = None
-        self.states = sum("LnkSta:" in line.text for line in document.lines())
+        # A part of one device's answer: its own line was cut away, and its driver or its board tells what it is.
+        self.is_part = self.states == 1 and not any(_PCI.match(text) for text in texts)
+        self.pci: tuple[str, str] = ("", "NVIDIA" if self.is_part and any(map(_OF_NVIDIA.match, texts)) else "")
 
     def read_pci(self, line: Line) -> bool:
         match, link = _PCI.match(line.text), _LINK.match(line.text)
@@ -74,7 +79,7 @@ class _Bus:
         if status is not None and (bits := [found["bit"] for found in _GRAVE_BITS.pattern.finditer(status["bits"])]):
             fields = {"bits": " ".join(bits), "pci": self.pci[0], "device": self.pci[1]}
             self.sheet.add(line, self._entity(), "pci:status_bits", fields)
-        return bool(self.pci[0] and _DETAIL.match(line.text))
+        return bool((self.pci[0] or self.is_part) and (_DETAIL.match(line.text) or _BOARD.match(line.text)))
 
     def _entity(self) -> Entity:
         is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()
@@ -97,8 +102,7 @@ class _Bus:
         if line.text.endswith(f"x{width}"):
             # Old versions go on with flags, new ones say "downgraded": a line that ends here may have lost digits.
             return
-        if best is None and not self.pci[0] and self.states == 1 and width and f"x{width} (downgraded)" in line.text:
-            # A part of one device's answer: what device it is was cut away.
+        if self.is_part and not self.pci[1] and width and f"x{width} (downgraded)" in line.text:
             self.sheet.add(line, self.sheet.make_node(), "pci:slot_narrow", {"width": str(width)})
         # A slower link saves power while idle; a narrower one does not come back by itself.
         is_gpu = "nvidia" in self.pci[1].lower() and "bridge" not in self.pci[1].lower()

@@ -47,8 +47,13 @@ _HELD_DOWN = frozenset({"sw power capping", "sw thermal slowdown", "hw thermal s
 """Counters of how long clocks were held down, in microseconds, since the driver was loaded."""
 HELD_DOWN_MICROSECONDS = 60e6
 """A minute and more is worth a word (a guess); the counters say nothing of today."""
-_FABRIC_BAD = {"state": ("in progress", "not started", "unknown"), "status": ("failure", "timeout", "unknown error")}
-"""A GPU behind NVSwitches that is not registered with the fabric can run nothing; success and N/A are fine."""
+_FABRIC_KEYS = ("state", "status")
+_FABRIC_FINE = ("completed", "success", "n/a", "not supported")
+"""A GPU behind NVSwitches that is not registered with the fabric can run nothing; the status is any word of NVML's."""
+
+
+def _is_fabric_bad(word: str, text: str) -> bool:
+    return word in _FABRIC_KEYS and text.lower() not in _FABRIC_FINE and not _LOST.search(text)
 
 
 def recognise(sample: Sequence[str]) -> float:
@@ -173,7 +178,7 @@ class _Tree:
             setattr(block, "uuid" if word == "gpu uuid" else "serial", "" if text.lower() == "n/a" else text)
         elif word in REASON_BITS and ((path[-1:] and path[-1] in REASON_SECTIONS) or text.lower() in _REASON_WORDS):
             self._read_reason(block, REASON_BITS[word], text, quote)
-        elif path[-1:] == ["fabric"] and text.lower() in _FABRIC_BAD.get(word, ()):
+        elif path[-1:] == ["fabric"] and _is_fabric_bad(word, text):
             block.fabric = (quote, text)
         else:
             self._read_signal(block, path, word, text, quote)

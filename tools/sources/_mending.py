@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from tools.parsers._lines import is_cut
 from tools.sources._reading import UNEXPLAINED, note_clock_jumps, read_stretch
 from tools.sources._segments import ListDocument, cut_stretches
 from tools.types import Document, Facts, Line, merge_facts
@@ -23,6 +24,8 @@ _FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$")
 _MARK = re.compile(r"^[+](?![-+=])")
 _CLOCK = re.compile(r"^\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?\s+(?=\S)")
 _BULLET = re.compile(r"^\s*(?:[*•·]|\d{1,2}[.)])\s+(?=\S)")
+_DRAWN = re.compile(r"^\s*[|+]")
+"""A row of a drawn table is as long as all others."""
 _HEADED = re.compile(
     r"^\s*(?:<\d+>)?(?:\[\s*\d+\.\d+\]|[A-Z][a-z]{2}\s+\d+\s+\d\d:\d\d|\d{4}-\d\d-\d\d"
     r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2}\s+\d+ |\w[\w.-]*:\d+:\d+ \[\d+\])"
@@ -101,7 +104,8 @@ def join_folded(lines: Sequence[Line]) -> list[Line]:
     for line, before in zip(lines, [0, *lengths], strict=False):
         word = line.text.split(maxsplit=1)[0] if line.text.strip() else ""
         goes_on = bool(word) and before > 0 and before + 1 + len(word) > width and pieces < MAX_PIECES
-        if goes_on and not (has_heads and _HEADED.match(line.text)):
+        own = _DRAWN.match(line.text) or is_cut(line.text) or (has_heads and _HEADED.match(line.text))
+        if goes_on and not own and not _DRAWN.match(joined[-1].text):
             joined[-1] = Line(joined[-1].number, f"{joined[-1].text.rstrip()} {line.text.strip()}")
             pieces += 1
         else:
