@@ -176,7 +176,7 @@ class Talk:
         voice = Voice(self._tell, None)
         reply, calls = self._ask(self._toolbox.definitions, voice)
         self._messages.append(speak(reply.text, calls))
-        if not calls and reply.text.strip(" .\n").lower() != DONE:
+        if not calls:
             Voice(self._tell, self._say).hear(reply.text, last=True)
         return calls
 
@@ -247,11 +247,18 @@ class Talk:
         return mended, tuple(calls)
 
     def _say(self, text: str) -> None:
+        if is_done(text):
+            return
         self.sentences.append(self._judge.check(text))
         self._tell(Said(self.sentences[-1]))
 
     def _seconds_left(self) -> float:
         return self._chair.budget.seconds - (time.monotonic() - self._started)
+
+
+def is_done(text: str) -> bool:
+    """Whether a model says no more than that it has seen enough."""
+    return text.strip(" .*\n").lower() == DONE
 
 
 class Voice:
