@@ -37,7 +37,7 @@ class Situation:
         executors: Names of those that there are.
         halted: Why nothing is done at all; empty where the kill switch is off.
         programs: Host to whether programs run on its GPUs; a host that could not be asked is not in it.
-        past: Proposals that were made or begun lately, and all of the same cases.
+        past: Proposals that were made or begun lately, and all of the same targets.
     """
 
     now_seconds: float
@@ -144,10 +144,10 @@ def _find_asset_state(q: Question) -> str:
 
 
 def _find_answered(q: Question) -> str:
-    """A case that was dealt with is not proposed again on what was known then."""
+    """What was done to a target, and a case that was refused, are not proposed again on what was known then."""
     if q.proposal is not None:
         return ""
-    before = [one for one in q.situation.past if one.wanted.key == q.wanted.key and one.state in ENDED]
+    before = [one for one in q.situation.past if one.state in ENDED and _is_the_same(one, q.wanted)]
     if not before:
         return ""
     last = max(before, key=lambda one: one.answered_seconds)
@@ -157,6 +157,13 @@ def _find_answered(q: Question) -> str:
     rest = q.rules.cooldown_minutes * 60.0
     is_fresh = last.state == "rejected" and q.situation.now_seconds < last.answered_seconds + rest
     return f"{told}, less than {q.rules.cooldown_minutes:g} minutes ago" if is_fresh else ""
+
+
+def _is_the_same(proposal: Proposal, wanted: Wanted) -> bool:
+    """A no is to one case; a deed is over for every case whose evidence is older."""
+    if proposal.state == "rejected":
+        return proposal.wanted.key == wanted.key
+    return (proposal.wanted.action, proposal.wanted.target) == (wanted.action, wanted.target)
 
 
 def _find_asking(q: Question) -> str:
@@ -281,7 +288,7 @@ GATES: Sequence[Gate] = (
          "export DAYTWO_INVENTORY=inventory.csv, with a row for {node}"),
     Gate("asset_state", "proposing", "it is in production: not in burn-in, maintenance or retired", _find_asset_state,
          "change the state of {node} in the inventory"),
-    Gate("answered", "proposing", "the case was not dealt with before, or something new was seen since",
+    Gate("answered", "proposing", "neither was it done, nor the case rejected, or something new was seen since",
          _find_answered, "daytwo proposals --case {case} --all"),
     Gate("asking", "acting alone", "the level is `act`, not `propose`", _find_asking, "daytwo approve {id} --why TEXT"),
     Gate("proof", "acting alone", "rules decided it, and it is confirmed", _find_proof,

@@ -90,10 +90,11 @@ def _name_unit(order: Order) -> str:
         )
     if not is_allowed(wanted.target, order.allow):
         raise OperatorError(f"{wanted.target} is not on the allow-list.", fix="edit the site's file")
-    unit = entity.name if entity.name.endswith(".service") else f"{entity.name}.service"
-    if not UNIT.fullmatch(unit) or OTHER_KINDS.search(entity.name):
-        raise OperatorError(f"{entity.name!r} is no name of a service.", fix="systemctl list-units --type=service")
-    return unit
+    name = wanted.target.partition("/")[2]
+    # An entity's name may have been made harmless on the way: then it is another unit's.
+    if name != entity.name or not UNIT.fullmatch(name) or OTHER_KINDS.search(name):
+        raise OperatorError(f"{name!r} is no name of a service.", fix="systemctl list-units --type=service")
+    return name if name.endswith(".service") else f"{name}.service"
 
 
 def _read_state(unit: str) -> dict[str, str]:

@@ -56,7 +56,7 @@ class ActionBook:
         """
         if not wanted:
             return []
-        with self._decide(situation, [one.case_id for one in wanted]) as (session, known, entries):
+        with self._decide(situation, [one.target for one in wanted]) as (session, known, entries):
             judged = []
             for one in wanted:
                 judged.append(_propose(session, one, known, entries))
@@ -115,7 +115,7 @@ class ActionBook:
         """Look at all gates without doing or writing anything."""
         with self._store._read() as session:
             proposal = _find(session, proposal_id)
-            known = with_past(situation, _read_past(session, situation, [proposal.wanted.case_id]), _breaker(session))
+            known = with_past(situation, _read_past(session, situation, [proposal.wanted.target]), _breaker(session))
             return find_refusals(proposal, known, answer)
 
     def reject(self, proposal_id: str, situation: Situation, answer: Answer) -> Proposal:
@@ -208,15 +208,13 @@ class ActionBook:
             return head, find_break(read_lines(session), head, kept=kept)
 
     @contextmanager
-    def _decide(
-        self, situation: Situation, case_ids: Iterable[str]
-    ) -> Iterator[tuple[Session, Situation, list[Entry]]]:
+    def _decide(self, situation: Situation, targets: Iterable[str]) -> Iterator[tuple[Session, Situation, list[Entry]]]:
         """One decision: alone, with all that the store knows, and written down at its end."""
         entries: list[Entry] = []
         with self._store._write() as session:
             _hold(session)
             entries += _expire(session, situation.now_seconds)
-            known = with_past(situation, _read_past(session, situation, case_ids), _breaker(session))
+            known = with_past(situation, _read_past(session, situation, targets), _breaker(session))
             yield session, known, entries
             session.flush()
             append_entries(session, entries, now_seconds=situation.now_seconds)
@@ -241,15 +239,15 @@ def _breaker(session: Session) -> BreakerState:
     return BreakerState(row.opened_seconds, row.why, row.reset_seconds)
 
 
-def _read_past(session: Session, situation: Situation, case_ids: Iterable[str]) -> list[Proposal]:
-    """What may matter to a gate: the longest cooldown, the hour of the rates, the breaker's minutes, and the cases."""
+def _read_past(session: Session, situation: Situation, targets: Iterable[str]) -> list[Proposal]:
+    """What may matter to a gate: the longest cooldown, the hour of the rates, the breaker's minutes, the targets."""
     autonomy = situation.autonomy
     rests = [rules.cooldown_minutes * 60.0 for rules in autonomy.actions.values()]
     span = max(HOUR_SECONDS, autonomy.breaker.minutes * 60.0, *rests) if rests else HOUR_SECONDS
     since = situation.now_seconds - span
     lately = or_(ProposalRow.created_seconds >= since, ProposalRow.started_seconds >= since)
-    cases = sorted(set(case_ids))
-    query = select(ProposalRow).where(or_(lately, ProposalRow.case_id.in_(cases)) if cases else lately)
+    named = sorted(set(targets))
+    query = select(ProposalRow).where(or_(lately, ProposalRow.target.in_(named)) if named else lately)
     return [_read(row) for row in session.scalars(query)]
 
 

@@ -124,7 +124,7 @@ class ProposalRow(Base):
     open_key: Mapped[str | None] = mapped_column(unique=True)
     case_id: Mapped[str] = mapped_column(index=True)
     action: Mapped[str]
-    target: Mapped[str]
+    target: Mapped[str] = mapped_column(index=True)
     state: Mapped[str]
     created_seconds: Mapped[float] = mapped_column(index=True)
     expires_seconds: Mapped[float]

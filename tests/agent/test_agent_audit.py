@@ -124,7 +124,7 @@ def test_a_triage_leaves_what_was_decided_and_asked_in_the_same_transaction(plac
     assert decision.words["data"]["evidence"] == [
         {"id": "e1", "source": "k:1", "hash": hashlib.sha256(b"q").hexdigest()[:16]}
     ]
-    with pytest.raises(SiteConfigError, match="(?i)unique"):
+    with pytest.raises(SiteConfigError, match=r"(?i)unique"):
         store.add_report(report)  # the same verdict id: nothing of it is kept
     assert len(book.read_audit()) == 2
     assert book.check_audit()[1] is None

@@ -234,6 +234,7 @@ def test_rates_and_cooldowns_count_what_was_begun():
     assert find_stops(Question(WANTED, at(past=others, now_seconds=NOW + 2401)), ["doing"]) == []
     same = past("done", wanted=seen(case_id="c-0"))
     assert names(find_stops(Question(WANTED, at(past=(same,))), ALL)) == ["cooldown"]
+    assert names(find_stops(Question(seen(seen_seconds=NOW - 1300), at(past=(same,))), ["proposing"])) == ["answered"]
     assert find_stops(Question(WANTED, at(past=(same,), now_seconds=NOW + 600)), ["doing"]) == []
     never_begun = past("open", wanted=seen(case_id="c-0"))
     assert find_stops(Question(WANTED, at(past=(never_begun,))), ALL) == []

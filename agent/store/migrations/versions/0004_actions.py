@@ -75,6 +75,7 @@ def downgrade() -> None:
 
 INDEXES = [
     ("proposals", "case_id"),
+    ("proposals", "target"),
     ("proposals", "created_seconds"),
     ("audit", "time_seconds"),
     ("audit", "case_id"),
