@@ -13,8 +13,8 @@ from tools.parsers._kernel_forms import CLOCK, MONTH, NO_HOST
 from tools.parsers._line_shapes import Offsets, find_syslog
 
 _HEAD = re.compile(
-    rf"(?:{MONTH} [ 0-3]\d {CLOCK}|(?P<iso>\d{{4}}-\d\d-\d\dT{CLOCK}(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)))"
-    r" (?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+)(?:\[\d+\])?: (?=\S)(?P<stamp>\[ *\d+\.\d+\] (?=\w))?"
+    rf"(?:{MONTH} [ 0-3]\d {CLOCK}(?:\.\d+)?|(?P<iso>\d{{4}}-\d\d-\d\dT{CLOCK}(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)))"
+    r" (?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+)(?P<number>\[\d+\])?: (?=\S)(?P<stamp>\[ *\d+\.\d+\] (?=\w))?"
     r"|\[ *\d{1,12}\.\d{1,12}\] (?=[A-Za-z])"
 )
 
@@ -25,9 +25,9 @@ def find_message(raw: str) -> str:
     if match is None:
         return raw
     tag = match["tag"]
-    if tag == "kernel" or tag is None:
+    if tag is None or (tag == "kernel" and not match["number"]):
         return raw[match.end() :]
-    if match["iso"] and NO_HOST.match(match["host"]):
+    if tag == "kernel" or (match["iso"] and NO_HOST.match(match["host"])):
         return raw
     return f"{tag}: {raw[match.start('stamp') if match['stamp'] else match.end() :]}"
 
@@ -39,8 +39,8 @@ _WRITER = re.compile(rb"(?P<tag>[^\s\[\]:(]+)(?:\[\d+\])?")
 _OF_KERNEL = b"kernel: "
 
 
-def cut_messages(block: bytes, starts: Offsets, ends: Offsets) -> Iterator[bytes]:
-    """Yield of each line its message, or at least what holds it: with the kernel's own stamp, or the whole line."""
+def cut_messages(block: bytes, starts: Offsets, ends: Offsets) -> Iterator[bytes | None]:
+    """Yield of each line its message, with the kernel's own stamp perhaps; None where its head is of a rarer form."""
     find, begins = block.find, block.startswith
     are_syslog = find_syslog(block, starts, ends).tolist()
     for start, end, is_syslog in zip(starts.tolist(), ends.tolist(), are_syslog, strict=True):
@@ -53,7 +53,10 @@ def cut_messages(block: bytes, starts: Offsets, ends: Offsets) -> Iterator[bytes
             if colon > 0 and block[colon + 2 : colon + 3] > b" " and (tag := _spell_tag(block[gap:colon])):
                 yield tag + block[colon + 2 : end]
                 continue
-        yield find_message(block[start:end].decode("utf-8", "replace")).encode("utf-8", "replace")
+        raw = block[start:end].decode("utf-8", "replace")
+        message = find_message(raw)
+        # Behind a bracket stands nothing but a time; of other heads a part may stand in the message, put otherwise.
+        yield message.encode("utf-8", "replace") if message is not raw or raw[:1] == "[" else None
 
 
 @lru_cache(maxsize=256)

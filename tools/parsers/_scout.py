@@ -67,29 +67,33 @@ class Scout:
             yield number, start, block[start : min(end, start + MAX_LINE_BYTES)].decode("utf-8", "replace"), rows
 
     def _find_narrowed(self, block: bytes, index: LiteralIndex, located: Located) -> Iterator[Candidate]:
-        places, found = self._sift(block, located)
+        places, found, unknown = self._sift(block, located)
         numbers, starts = located.numbers.tolist(), located.starts.tolist()
         ends = np.minimum(located.ends, located.starts + MAX_LINE_BYTES).tolist()
         for place, rows in zip(places, index.rows_at(located, places), strict=True):
             line, told = block[starts[place] : ends[place]], found.get(place, NOTHING)
             if line[:1] == b"{":
                 rows = next((rows for *_, rows in self._table.scan(line)), ())
-            elif self._sieve is not None and can_sift(line):
+            elif self._sieve is not None and place not in unknown and can_sift(line):
                 rows = self._sieve.keep(rows, told)
             if rows:
                 yield numbers[place], starts[place], line.decode("utf-8", "replace"), rows
 
-    def _sift(self, block: bytes, located: Located) -> tuple[Sequence[int], Mapping[int, frozenset[int]]]:
-        """Say which lines are left, and for which rows the sieve found something in them."""
+    def _sift(
+        self, block: bytes, located: Located
+    ) -> tuple[Sequence[int], Mapping[int, frozenset[int]], frozenset[int]]:
+        """Say which lines are left, for which rows the sieve found something in them, and which it cannot know."""
         if self._sieve is None or self._is_loose is None:
-            return range(len(located.numbers)), {}
-        found = self._sieve.sift(cut_messages(block, located.starts, located.ends))
+            return range(len(located.numbers)), {}, frozenset()
+        messages = list(cut_messages(block, located.starts, located.ends))
+        unknown = frozenset(place for place, message in enumerate(messages) if message is None)
+        found = self._sieve.sift(message or b"" for message in messages)
         is_left = np.logical_or.reduceat(self._is_loose[located.literals], located.firsts)
-        is_left[list(found)] = True
+        is_left[[*found, *unknown]] = True
         if not block.isascii() or (located.ends - located.starts).max() > MAX_MATCH_CHARACTERS:
             for place in np.flatnonzero(~is_left).tolist():
                 is_left[place] = not can_sift(block[located.starts[place] : located.ends[place]])
-        return np.flatnonzero(is_left).tolist(), found
+        return np.flatnonzero(is_left).tolist(), found, unknown
 
     def note(self, rows: tuple[int, ...], *, is_worth: bool) -> None:
         """Learn of a candidate whether it was one; not of all kinds of lines, for a log must not fill memory."""
