@@ -40,6 +40,7 @@ def judge(facts: Facts) -> tuple[Case, ...]:
     return (*cases, *judge_coverage(facts, harmless, troubled=bool(cases)))
 
 
+GUESTS_QUIET = "guests:quiet"
 ABSENCE_FAULTS = frozenset({"gpu_missing", "gpu_driver_not_loaded"})
 
 
@@ -61,7 +62,11 @@ def measure_gravity(case: Case) -> tuple[int, int, int]:
     """What cases are sorted by, the gravest first."""
     difference = find_difference(case)
     severity = difference.severity if difference else load_faults()[case.primary.fault].severity
-    return (-SEVERITY_RANK[severity], -WEIGHT_RANK[case.primary.weight], -len(case.consequences))
+    rank = SEVERITY_RANK[severity]
+    if case.primary.weight == "weak":
+        # What may be grave comes after what is surely a warning.
+        rank = min(rank, SEVERITY_RANK["warning"])
+    return (-rank, -WEIGHT_RANK[case.primary.weight], -len(case.consequences))
 
 
 def build_case(primary: Suspicion, consequences: tuple[Folded, ...], facts: Facts) -> Case:
@@ -120,6 +125,8 @@ def judge_coverage(facts: Facts, harmless: Sequence[Suspicion], *, troubled: boo
     absent = [row for row in facts.coverage if row.status == "not_applicable" and row.domain in GPU_DOMAINS]
     subject = facts.subject or _only_node(facts)
     cases: list[Case] = []
+    # That no guest stands out is worth saying where nothing else is.
+    harmless = [s for s in harmless if not read or not s.events or any(e.code != GUESTS_QUIET for e in s.events)]
     if absent and not any(row.domain in GPU_DOMAINS for row in read + missing):
         cases.append(_meta_case("not_applicable", subject, "confirmed", absent))
     if troubled:
