@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit.application import get_app
+from prompt_toolkit.completion import Completer, ConditionalCompleter, WordCompleter
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -21,33 +22,30 @@ if TYPE_CHECKING:
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
-MAX_NAMES = 50
 _PASTE = re.compile(r"\[(paste-\d+): \d+ lines\] ?")
-_AT = re.compile(r"@([\w.:/\-]*)$")
+_TYPED_COMMAND = re.compile(r"^/\w*$")
+_COMPLETED = re.compile(r"^/\w*$|@[\w.:/\-]*$")
+_WORD = re.compile(r"[\w.:/\-]*")
 Names = Callable[[], Iterable[str]]
 
 
-class Words(Completer):
-    """Completes commands behind a slash, and names behind an ``@``.
+def build_completer(names: Names) -> Completer:
+    """Complete commands behind a slash at the beginning, and names behind an ``@``.
 
     Args:
         names: Gives the names of the inventory and of all that is known at the moment.
     """
 
-    def __init__(self, names: Names) -> None:
-        self._names = names
+    def list_words() -> list[str]:
+        return [f"/{name}" for name in COMMANDS] if _TYPED_COMMAND.search(_read_typed()) else list(names())
 
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Complete what stands before the cursor; the name of this method is the library's."""
-        text = document.text_before_cursor
-        if text.startswith("/") and " " not in text:
-            found = (one for one in COMMANDS.values() if one.name.startswith(text[1:].lower()))
-            yield from (Completion(f"/{one.name}", -len(text), display_meta=one.does) for one in found)
-        elif match := _AT.search(text):
-            typed = match[1].lower()
-            known = [name for name in self._names() if typed in name.lower()]
-            known.sort(key=lambda name: (not name.lower().startswith(typed), name))
-            yield from (Completion(f"@{name}", -len(match[0])) for name in known[:MAX_NAMES])
+    told = {f"/{one.name}": one.does for one in COMMANDS.values()}
+    words = WordCompleter(list_words, ignore_case=True, meta_dict=told, match_middle=True, pattern=_WORD)
+    return ConditionalCompleter(words, Condition(lambda: bool(_COMPLETED.search(_read_typed()))))
+
+
+def _read_typed() -> str:
+    return get_app().current_buffer.document.text_before_cursor
 
 
 class Pastes:
@@ -104,7 +102,7 @@ def build_prompt(
     return PromptSession(
         FormattedText([("bold", "daytwo> ")]),
         history=FileHistory(path),
-        completer=Words(names),
+        completer=build_completer(names),
         key_bindings=bind_paste(pastes),
         complete_while_typing=True,
         enable_open_in_editor=False,
