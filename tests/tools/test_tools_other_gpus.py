@@ -249,3 +249,88 @@ def test_what_is_missing_before_a_program_starts(tmp_path, text, fault):
 def test_what_is_tried_and_passed_over_is_no_fault(tmp_path, text):
     """A plug-in or a library that a program can do without, and links of devices that nobody named."""
     assert judge(tmp_path, text + "\n")[0] in ("healthy", "benign", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "pci"),
+    [
+        (
+            "amdgpu 0000:0a:00.0: uncorrectable hardware error(ERREVENT_ATHUB_INTERRUPT) detected!",
+            "gpu:ras_uncorrected",
+            "0000:0a:00.0",
+        ),
+        (
+            "amdgpu 0000:0a:00.0: {4}[Hardware Error]: aca entry[02].STATUS=0xb8000000003e0000",
+            "gpu:ras_uncorrected",
+            "0000:0a:00.0",
+        ),
+        (
+            "amdgpu 0000:0a:00.0: {4}[Hardware Error]: aca entry[02].STATUS=0x98000000003e0000",
+            "gpu:ras_corrected",
+            "0000:0a:00.0",
+        ),
+        (
+            "amdgpu 0000:0a:00.0: amdgpu: MES might be in unrecoverable state, issue a GPU reset",
+            "gpu:reset_failed",
+            "0000:0a:00.0",
+        ),
+        (
+            "habanalabs 0000:9a:00.0: Failed to initialize hl5. Device is NOT usable !",
+            "gpu:init_failed",
+            "0000:9a:00.0",
+        ),
+        ("habanalabs hl5: Device heartbeat failed!", "driver:gsp_error", ""),
+    ],
+)
+def test_accelerators_that_fail(line, code, pci):
+    """Uncorrected is told from corrected by the status register; a firmware that is silent is its own fault."""
+    assert read(f"[ 60.100200] {line}") == [(code, pci)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "One or more tensors were submitted to be reduced by subset of ranks and are waiting for remainder of ranks for"
+            " more than 60 seconds. Stalled ops: g0 [ready ranks: 1, 3]",
+            "collective_hang",
+        ),
+        (
+            "[ 8.1] NVRM: This PCI I/O region assigned to your NVIDIA device is invalid:\n"
+            "[ 8.1] NVRM: BAR1 is 0M @ 0x0 (PCI:0000:3b:00.0)\n"
+            "[ 8.2] nvidia: probe of 0000:3b:00.0 failed with error -1\n"
+            "[ 8.2] NVRM: The NVIDIA probe routine failed for 1 device(s).",
+            "gpu_driver_not_loaded",
+        ),
+        (
+            "qemu-system-x86_64: -device vfio-pci,host=0000:3b:00.0: vfio 0000:3b:00.0: group 41 is not viable",
+            "job_precondition_failed",
+        ),
+        (
+            "REASON                    NODELIST\nLow RealMemory            n[07-09]",
+            "config_drift",
+        ),
+    ],
+)
+def test_what_holds_back_jobs_and_machines(tmp_path, text, fault):
+    """Ranks that do not come, windows without room, devices that are held, nodes below their configuration."""
+    assert judge(tmp_path, text + "\n")[0] == fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-04-02 12:54:06.828 ERROR [126:128] [[NvSwitch]] Not attached to NvSwitches. Aborting [/a/b.cpp:967] [c::D]",
+        "Not supported on the device(s)\nFailed to process command line",
+        "GPU 0: Quadro T1000 (UUID: GPU-0f8ad1c3-2222-4f4f-8a8a-0123456789ab",
+        "PARTITION AVAIL  TIMELIMIT   JOB_SIZE ROOT  NODES       STATE NODELIST\nbatch*     up   infinite 1-infinite   no     12       idle~ c[01-12]",
+        "n7:70:75 [0] INFO Ring 0 :    0   1\nn7:71:76 [1] INFO 1 -> 0 via P2P/IPC\nn7:70:75 [0] INFO Launch mode Parallel",
+        "training ...\n[before the start of training step] datetime: 2024-01-02 03:04:05\ntime (ms) | forward-compute: 19.1",
+        "GPU   Temp   AvgPwr   SCLK    MCLK    PCLK  Fan  Perf  PwrCap  GPU%\n0     71.0c  92.0W    1138Mhz 800Mhz  8.0GT/s, x16   30%  auto  110.0W  97%",
+        "| GPU instance profiles:                                                      |\n"
+        "|   0  MIG 2g.20gb       14     3/3        19.50      No     28     1     0   |",
+    ],
+)
+def test_tables_and_starts_that_show_nothing_wrong(tmp_path, text):
+    """What merely lists or begins, and what a monitor asks of hardware that a host does not have."""
+    assert judge(tmp_path, text + "\n")[0] in ("healthy", "benign")

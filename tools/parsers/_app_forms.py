@@ -24,7 +24,8 @@ _GLOG = re.compile(
 _GLOG_BARE = re.compile(r"^\[?[IWEF](?:\d{4})? +(?P<file>[\w./-]+:\d+)\] ?")
 _BARE_TAG = re.compile(r"^(?P<tag>[A-Za-z][\w.@-]{1,40})\[\d+\]: (?=\S)")
 _NCCL = re.compile(
-    r"^(?:\[\d{1,6}\] )?(?:(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) )?\[(?P<gpu_index>\d+)\] ?(?=.*NCCL)"
+    r"^(?:\[\d{1,6}\] )?(?:(?P<host>[\w.-]+):(?P<pid>\d+):(?P<tid>\d+) )?\[(?P<gpu_index>\d+)\] ?"
+    r"(?=.*NCCL|INFO )"
 )
 """Behind the rank that a launcher puts first; without the host where a person cut it off."""
 _STAMP = re.compile(
@@ -90,8 +91,15 @@ _TITLED = re.compile(
 _METRIC = re.compile(r"^(?:# (?:HELP|TYPE) [a-zA-Z_:][\w:]* \S|[a-zA-Z_:][\w:]*\{\w+=\"[^\n]*\} -?[\d.]+)")
 """A metric as Prometheus reads it, and what stands before it."""
 
+_ROCM = re.compile(
+    r"^(?:={6,} +(?:End of )?ROCm S|(?:GPU|Device) +(?:Node +IDs|Temp +(?:AvgPwr|Power))"
+    r"|\d{1,2} +[\d.]+c +[\d.]+W +\d+Mhz)"
+)
+"""The concise table of rocm-smi: what it shows of a card is no more than that it answers."""
+
 _WHOLE = (
     ("metric", _METRIC),
+    ("rocm", _ROCM),
     ("titled", _TITLED),
     ("traceback", _TRACEBACK),
     ("event", _EVENT),
@@ -207,7 +215,7 @@ def _read_glog(head: Head) -> _Step | None:
 
 
 def _read_nccl(head: Head) -> _Step | None:
-    match = _NCCL.match(head.text) if "NCCL" in head.text else None
+    match = _NCCL.match(head.text) if "NCCL" in head.text or "] INFO " in head.text else None
     if match is None:
         return None
     fields = {name: match[name] for name in ("pid", "gpu_index") if match[name]}

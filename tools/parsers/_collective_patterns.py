@@ -153,11 +153,14 @@ _NCCL = (
             "ot all ranks join",
             "issing ranks",
             "ollective sequence number",
+            "waiting for remainder of ranks",
+            "ranks are stalled for",
         ),
         (
             r"(?P<reason>[Nn]ot all ranks join(?:ed|ing) collective.*|[Cc]ollective sequence number.*mismatch.*"
             r"|[Mm]issing ranks: .*|[Cc]ollective desync.*|[Dd]esync report.*|joined but didn't finish.*"
-            r"|[Dd]etected mismatch between collectives.*|different collective.*)"
+            r"|[Dd]etected mismatch between collectives.*|different collective.*"
+            r"|waiting for remainder of ranks.{0,40}|ranks are stalled for.{0,60})"
         ),
         on_job,
     ),

@@ -184,6 +184,7 @@ PATTERNS: tuple[Pattern, ...] = (
         ),
         on_node,
         joins=4,
+        echoes=("gpu:bar_invalid",),
     ),
     Pattern(
         "driver:removed_in_use",
@@ -217,6 +218,7 @@ PATTERNS: tuple[Pattern, ...] = (
             rf"nvidia)? failed with error (?P<error>-\d+)"
         ),
         on_gpu,
+        echoes=("gpu:bar_invalid",),
     ),
     Pattern(
         "driver:firmware_missing",

@@ -37,6 +37,8 @@ _EXPRESSIONS = (
     r"(?i:^\W*(?:start(?:ed|ing)?|resum(?:ed|ing)|begin(?:ning)?|finish(?:ed|ing)) (?:\w+ )?(?:training|run|epoch"
     r"|evaluation"
     r"|validation|job)\b)",
+    # Megatron-LM around its loop
+    r"^\s*(?:training|validating|evaluating) ?\.\.\.\s*$|^\[(?:before|after) [\w ]+\] datetime: |^\s*time \(ms\) \|",
     # checkpoints
     r"(?i:\b(?:sav(?:ed|ing)|wrote|writing|load(?:ed|ing)|restor(?:ed|ing)|successfully saved|successfully loaded)\b"
     r".{0,80}?(?:checkpoint|ckpt|model|weights|optimizer|shards?|state|\.pt\b|\.safetensors|\.bin\b|\.ckpt|/[\w.-]+/))",

@@ -22,6 +22,10 @@ PATTERNS: tuple[Pattern, ...] = (
             "Unable to register cu",
             "Could not find TensorRT",
             "dynamic library 'libnv",
+            "Not attached to NvSwitches",
+            "ReadNvSwitch",
+            "upported on the device(s)",
+            "Failed to process command line",
             "oneDNN custom operations are on",
             "Setting OMP_NUM_THREADS",
             "No preset parameters were found for the device",
@@ -44,6 +48,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|client socket has failed to connect to \[(?:ip6-)?localhost\]:\d+ \(errno: 99\b"
             r"|Unable to register cu\w+ factory: Attempting to register factory .* when one has already been registered"
             r"|Could not load dynamic library 'libnv(?:infer|rtc-b)\S*"
+            r"|\[\[NvSwitch\]\] (?:Not attached to NvSwitches|Read\w+\(\) returned).*"
+            r"|^(?:Not supported on the device\(s\)|Failed to process command line)$"
             r"|Could not find TensorRT|oneDNN custom operations are on|Setting OMP_NUM_THREADS environment variable"
             r"|No preset parameters were found for the device"
             r"|This IS(?: NOT)? expected if you are initializing"

@@ -126,6 +126,15 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
         refine=_refine_container,
     ),
+    # A virtual machine that does not get its device: who holds the group is in the host's log.
+    Pattern(
+        "job:precondition",
+        ("getting device from group", "is not viable", "ailed to open /dev/vfio", "container for group"),
+        r"(?P<reason>vfio [^ ]{1,60}: (?:error getting device from group|group \d+ is not viable"
+        r"|failed to open /dev/vfio\S*|failed to setup container for group).*)",
+        on_node,
+        joins=10,
+    ),
     Pattern(
         "xid:{xid}",
         ("XidCriticalError", "Xid=", "xid=", "XID_CRITICAL"),

@@ -83,6 +83,34 @@ _NOUVEAU_PATTERNS = (
     ),
 )
 
+_HABANA = rf"habanalabs (?:hl(?P<minor>\d+)|(?P<pci>{BDF})): (?:\S+: )?"
+_HABANA_PATTERNS = (
+    Pattern(
+        "gpu:init_failed",
+        ("habanalabs",),
+        rf"{_HABANA}(?P<reason>.*(?:Device is NOT usable"
+        r"|[Ff]ailed to (?:initialize the H/W|load firmware|initialize hl)"
+        r"|[Ff]ailed to (?:reset|resume) (?:the )?device|reset failed).*)",
+        on_gpu,
+        joins=20,
+    ),
+    Pattern(
+        "driver:gsp_error",
+        ("habanalabs",),
+        rf"{_HABANA}(?P<reason>.*(?:heartbeat failed|communicate with Device CPU|CPU-CP timeout|CPU packet timeout"
+        r"|failed to initialize CPU H/W queues|[Dd]evice CPU (?:is )?(?:stuck|not respond\w+)).*)",
+        on_gpu,
+        joins=20,
+    ),
+    Pattern(
+        "gpu:ras_uncorrected",
+        ("habanalabs",),
+        rf"{_HABANA}(?P<reason>.*(?:[Dd]ouble[- ]bit|DERR|[Uu]ncorrectable|critical ECC|ECC DERR).*)",
+        on_gpu,
+        joins=20,
+    ),
+)
+
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "gpu:fallen_off_bus",
@@ -99,9 +127,10 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:ras_uncorrected",
-        ("ncorrectable hardware errors detected", "ncorrectable error", "oison "),
+        ("ncorrectable hardware error", "ncorrectable error", "oison ", "aca entry["),
         (
             rf"{_AMD}(?P<reason>.*?\b[1-9]\d* (?:new )?uncorrectable hardware errors? detected.*"
+            rf"|.*uncorrectable hardware error ?\(.*detected.*|.*aca entry\[\d+\]\.STATUS=0x[2367abef][0-9a-f]{{15}}"
             rf"|.*[Uu]ncorrectable error.*detected.*|.*[Pp]oison (?:is )?(?:created|consumed|consumption).*)"
         ),
         on_gpu,
@@ -109,17 +138,18 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "gpu:ras_corrected",
-        ("orrectable hardware errors detected",),
-        rf"{_AMD}(?P<reason>.*?\b(?P<count>[1-9]\d*) (?:new )?correctable hardware errors? detected.*)",
+        ("orrectable hardware errors detected", "aca entry["),
+        rf"{_AMD}(?P<reason>.*?\b(?P<count>[1-9]\d*) (?:new )?correctable hardware errors? detected.*"
+        rf"|.*aca entry\[\d+\]\.STATUS=0x[89cd][0-9a-f]{{15}})",
         on_gpu,
         joins=20,
     ),
     Pattern(
         "gpu:reset_failed",
-        ("eset failed", "eset(", "Recovery Failed"),
+        ("eset failed", "eset(", "Recovery Failed", "might be in unrecoverable", "might be in an unrecoverable"),
         (
             rf"{_AMD}(?P<reason>.*GPU reset(?:\(\d+\))? failed.*|.*GPU reset end with ret = -\d+.*"
-            rf"|GPU Recovery Failed.*)"
+            rf"|GPU Recovery Failed.*|.*might be in (?:an )?unrecoverable state.*)"
         ),
         on_gpu,
         joins=30,
@@ -151,7 +181,6 @@ PATTERNS: tuple[Pattern, ...] = (
             "GPU reset begin",
             "failed to respond to msg",
             "failed to response msg",
-            "might be in an unrecoverable state",
             "stalled for more than ",
             "GPU lockup ",
             "GPU softreset",
@@ -159,7 +188,7 @@ PATTERNS: tuple[Pattern, ...] = (
         (
             rf"(?:{_AMD}|{_DRM})(?P<reason>ring \S+ timeout,.*|.*fence wait loop timeout expired|GPU reset begin.*"
             rf"|ring \d+ stalled for more than .*|GPU lockup (?:CP stall|\().*|GPU softreset: .*"
-            rf"|MES\S* failed to respon\w+.*|.*might be in an? unrecoverable state.*)"
+            rf"|MES\S* failed to respon\w+.*)"
         ),
         on_gpu,
         joins=30,
@@ -175,6 +204,7 @@ PATTERNS: tuple[Pattern, ...] = (
         joins=20,
     ),
     *_NOUVEAU_PATTERNS,
+    *_HABANA_PATTERNS,
     Pattern(
         "gpu:ring_timeout",
         (

@@ -45,7 +45,12 @@ _PART = re.compile(
     r"(?P<ecc>\d+|N/A)\s*\|"
 )
 """A row of the box of MIG devices: GPU, its instances, memory, and uncorrectable errors of the part."""
-_LISTED = re.compile(r"^\s*GPU (?P<index>\d{1,3}): \S.*\(UUID: (?P<uuid>GPU-[0-9a-fA-F-]+)\)\s*$")
+_PROFILE = re.compile(
+    r"^\|\s+(?:(?P<index>\d{1,3})\s+MIG \d+[cg]\.\S+\s+\d+\s|(?:GPU|Compute) instance(?: profile)?s:\s+\|)"
+)
+"""A row of `nvidia-smi mig -lgip`, `-lgi` and their like, which tell how a GPU is or could be divided."""
+_UUID = r"GPU-(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=$|\))|[0-9a-fA-F-]+(?=\)))"
+_LISTED = re.compile(rf"^\s*GPU (?P<index>\d{{1,3}}): \S.*\(UUID: (?P<uuid>{_UUID})\)?\s*$")
 _LISTED_PART = re.compile(r"^\s+MIG \S+\s+Device\s+\d+: \(UUID: MIG-")
 _DATE = re.compile(r"^\s*\w{3} (?P<date>\w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\s*$")
 _ECC = "gpu_ecc_uncorrected_volatile_total"
@@ -77,7 +82,7 @@ def recognise(sample: Sequence[str]) -> float:
     sample = clip_sample(sample)
     if any(_HEAD.search(line) for line in sample):
         return 0.95
-    if any(_FIRST.match(line) or _LISTED.match(line) or _PART.match(line) for line in sample):
+    if any(_FIRST.match(line) or _LISTED.match(line) or _PART.match(line) or _PROFILE.match(line) for line in sample):
         return 0.9
     if any("PID" in line and "Type" in line and "Process name" in line for line in sample):
         return 0.9
@@ -160,7 +165,12 @@ class _Table:
         if match is not None:
             gpu = make_gpu(self.document.node, index=match["index"], uuid=match["uuid"])
             self.readings.quote_row(gpu, make_quote(self.document, line))
-        return match is not None or bool(_LISTED_PART.match(line.text))
+        profile = _PROFILE.match(line.text)
+        if profile is not None and profile["index"]:
+            self.readings.quote_row(
+                make_gpu(self.document.node, index=profile["index"]), make_quote(self.document, line)
+            )
+        return bool(match or profile or _LISTED_PART.match(line.text))
 
     def _read_part(self, line: Line) -> bool:
         match = _PART.match(line.text)

@@ -17,7 +17,7 @@ from tools.types import Document, Domain, Entity, Line, Parsed
 FORM = "slurm_tables"
 DOMAIN: Domain = "application"
 
-_REASONS = Lazy(r"^REASON\s+USER\s+TIMESTAMP\s+NODELIST")
+_REASONS = Lazy(r"^REASON\s+(?:USER\s+TIMESTAMP\s+)?NODELIST")
 _REASON_ROW = Lazy(
     r"^(?P<reason>\S.*?)\s{1,}(?P<user>\S+)\s+(?P<stamp>\d{4}-\d\d-\d\dT[\d:]+|Unknown)\s+(?P<nodes>\S+)\s*$"
 )
@@ -26,12 +26,13 @@ _LONG_ROW = Lazy(
     r"(?:[a-z]+[*~#$@%^!+-]*\s+)?(?P<nodes>[A-Za-z][\w.,\[\]-]*)\s*$"
 )
 """A row of `sinfo -R` or `-lR` by itself: reason, who wrote it, when, and the nodes at the end."""
+_SHORT_ROW = Lazy(r"^(?P<reason>\S.*?)\s{2,}(?P<nodes>[A-Za-z][\w.,\[\]-]*)\s*$")
 _NODE = Lazy(r"^\s*NodeName=(?P<node>\S+)")
 _STATE = Lazy(r"\bState=(?P<state>[A-Z_+*$@~#!%^-]+)")
 _REASON = Lazy(r"^(?:.*\s)?Reason=(?P<reason>.*?)(?: \[(?P<who>[^\]@]*)@(?P<stamp>[^\]]*)\])?\s*$")
 _PAIRS = Lazy(r"^\s+[A-Z]\w+=")
 _SACCT = Lazy(r"^\s*JobID[\s|](?:[^\s|]*[\s|])*?State\b")
-_SINFO = Lazy(r"^(?:NODELIST\s+NODES\s+PARTITION\s+STATE|PARTITION\s+AVAIL\s+TIMELIMIT\s+NODES\s+STATE)")
+_SINFO = Lazy(r"^(?:NODELIST\s+NODES\s+PARTITION\s+STATE|PARTITION\s+AVAIL\s+(?:[A-Z_]+\s+){1,9}STATE)")
 _BAD_STATE = Lazy(r"^(?:down|drain(?:ed|ing)?|drng|fail(?:ing)?)[*~#$@%^!-]*$")
 _PLANNED = Lazy(
     r"maint|planned|upgrade|reserv|reboot(?:ing)? (?:for|asap)|patch|scheduled|burn-?in|decommission|test(?:ing)?\b"
@@ -125,7 +126,9 @@ class _Table:
         self.node = ""
 
     def read_reason(self, line: Line) -> bool:
-        match = _LONG_ROW.match(line.text) or (_REASON_ROW.match(line.text) if self.mode == "reasons" else None)
+        match = _LONG_ROW.match(line.text)
+        if match is None and self.mode == "reasons":
+            match = _REASON_ROW.match(line.text) or _SHORT_ROW.match(line.text)
         if match is not None:
             for node in list(expand_hostlist(match["nodes"]))[:64]:
                 self._tell(line, node, match["reason"], "")
