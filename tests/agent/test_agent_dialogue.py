@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 
-from agent.backend import Budget, EndpointKind, Hear, Message, Reply, ToolCall
+from agent.backend import Budget, EndpointKind, Hear, Message, Reply, ToolCall, parse_endpoint
+from agent.backends.openai import OpenAIBackend
 from agent.desk import Desk, lay_out
 from agent.dialogue import Asked, Chair, Found, Heard, Said, Turn, Voice, answer_question, build_messages, count_context
 from agent.policy import SitePolicy
+from agent.profile import ModelProfile
 from agent.triage import triage
+from evals.conversation import Conversation
+from evals.manners import Manners
 from evals.scripted import ScriptedServer
+from evals.scripts import Answer
 from tools.errors import ModelError
 from tools.sources.recording import RecordingSource
 
@@ -173,9 +178,6 @@ def test_a_voice_keeps_thinking_and_markup_back_wherever_they_are_cut():
 
 @pytest.mark.parametrize("script", ["careful", "bad", "obedient", "wrong", "hang", "cut", "malformed", "empty_choices"])
 def test_every_scripted_model_ends_in_an_answer_within_its_time(desk, script):
-    from agent.backend import parse_endpoint
-    from agent.backends.openai import OpenAIBackend
-
     with ScriptedServer(script) as server:
         backend = OpenAIBackend(*parse_endpoint(server.spec), None, 0.5)
         began = time.monotonic()
@@ -183,3 +185,26 @@ def test_every_scripted_model_ends_in_an_answer_within_its_time(desk, script):
     assert time.monotonic() - began < 4
     assert turn.sentences
     assert not any("replace" in one.text.lower() and one.standing != "struck" for one in turn.sentences)
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"), [("auto", "native"), ("auto", "fenced"), ("required", "native"), ("text", "fenced")]
+)
+def test_whatever_way_of_asking_a_profile_names_there_is_an_answer(desk, mode, shape):
+    def script(talk: Conversation) -> Answer:
+        if talk.concluding:
+            return Answer(TRUE)
+        if talk.tool_answers:
+            return Answer(calls=(("finish", "{}"),))
+        return Answer(calls=(("read_events", json.dumps({"entity": "", "code": "xid", "around": "", "limit": 3})),))
+
+    with ScriptedServer(script, manners=Manners(auto=shape, required=shape)) as server:
+        url, name = parse_endpoint(server.spec)
+        found = {"url": url, "name": name, "date": "2026-11-25T00:00:00Z", "fitness": "fit", "tool_mode": mode}
+        backend = OpenAIBackend(url, name, None, 5.0, ModelProfile.model_validate({**found, "window_tokens": 16384}))
+        told: list[object] = []
+        turn = answer_question("why?", desk, (), Chair(backend), tell=told.append)
+        assert all(request.get("stream") for request in server.requests)
+    assert [one.text for one in turn.sentences] == [TRUE], turn
+    assert turn.tool_counts["calls"] >= 1 and turn.decided_by == "model"
+    assert not any("read_events" in one.text for one in told if isinstance(one, Heard)), "markup is kept back"

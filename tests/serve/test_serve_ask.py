@@ -23,6 +23,7 @@ from evals.scripted import ScriptedServer
 from serve import chat_model
 from serve.ask import run_ask
 from serve.chat import open_chat
+from serve.chat_commands import COMMANDS
 from serve.chat_desk import is_over, lay_out_text, open_desk
 from serve.chat_model import TalkModel
 from serve.chat_prompt import Pastes, build_prompt
@@ -201,3 +202,9 @@ def test_the_command_needs_a_terminal(place, capsys):
 
     with pytest.raises(OperatorError, match="needs a terminal"):
         run_chat(Request())
+
+
+def test_the_manual_shows_the_table_of_commands():
+    manual = (Path(__file__).parents[2] / "docs" / "chat.md").read_text(encoding="utf-8")
+    for one in COMMANDS.values():
+        assert f"| `/{one.name} {one.takes}".rstrip() + "` |" in manual or one.name == "help"
