@@ -71,3 +71,19 @@ def test_a_long_text_is_not_read_by_its_words(tmp_path):
     lines = [f"storaged {n}: drive in bay 7 was dropped" for n in range(MAX_LINES + 1)]
     with pytest.raises(EvidenceUnreadable, match="of no form that is known"):
         report(tmp_path, "\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("collectd: no answer from data source rack7", "telemetry_stale"),
+        ("nightd: BUG: soft lockup seen on cpu 12, stuck for 30 s", "host_cpu_lockup"),
+        ("md3 : active raid1 sdq1[0](F) sdr1[1]", "disk_lost"),
+        ("scheduler: request 17 preempted, kv cache full", "llm_kv_pressure"),
+        ("health: NIC link width x4, expected value x16: Unhealthy", "pcie_link_degraded"),
+        ("uncorrectable ECC errors     : 0", ""),
+        ("Errors Corrected              = none", ""),
+    ],
+)
+def test_a_subject_of_its_own_goes_before_a_common_one(line, fault):
+    assert find_subject(line) == fault

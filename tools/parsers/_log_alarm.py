@@ -20,26 +20,40 @@ LONE_ALARM_SHARE = 0.1
 _ALARM = re.compile(
     r"(?i:(?<![\w=/.-])(?:errors?|err|fail(?:ed|s|ure|ures|ing)?|fatal|panic(?:ked)?|abort(?:ed|ing|s)?|time(?:d)?[ "
     r"-]?out"
-    r"|corrupt(?:ed|ion)?|lost|degraded|critical|emerg(?:ency)?|unreachable|unrecoverable|uncorrectable|cannot|unable"
-    r"|refused|exception|hung|stuck|dead|crash(?:ed)?|killed|bad|invalid|violation|inconsisten\w+)(?![\w=/-]|\.\w))"
+    r"|corrupt(?:ed|ion)?|lost|unhealthy|exceed(?:ed|s)?|degraded|critical|emerg(?:ency)?|unreachable|unrecoverable|uncorrectable|cannot|unable"
+    r"|refused|exception|hung|stuck|dead|crash(?:ed)?|killed|bad|invalid|violation|inconsisten\w+"
+    r"|not? (?:answer|respon\w+|synchroni[sz]ed)|got not answer)"
+    r"(?![\w=/-]|\.\w))"
 )
-_HARMLESS = re.compile(
+_NOTHING = re.compile(
     r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
-    r"|free space cache|FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
+    r"|free space cache|correctable errors?: 0|error count since|errs: wr 0, rd 0|collector initialized"
+    r"|containment capabilities|timeouts? ?(?:set|is|of|[(=:])(?:ms\)=\d+)?|panic[ =]\d|crash ?kernel)"
+)
+"""Phrases that name trouble and tell that there is none; the rest of their line may still cry."""
+_HARMLESS = re.compile(
+    r"(?i:FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"
-    r" failed to load|bad username|Connection (?:closed|reset) by (?:\w+ )*(?:user|[\d.]+ port)|correctable errors?: 0"
-    r"|error count since|errs: wr 0, rd 0|corrected error received|collector initialized|containment capabilities"
-    r"|\b(?:veth|docker|cali|cni)\w*: |watchdog.*enabled|timeouts? (?:set|is|of|=)|panic[ =]\d|crash ?kernel)"
-    r"|Delayed init of the lockup detector|not properly unmounted|trap int3|timeouts? ?[(=:]"
-    r"|\bINFO\b|\binfo\b[ :>]|\bDEBUG\b|\[?\bI\d{4} \d\d:|<info>"
+    r" failed to load|bad username|Connection (?:closed|reset) by (?:\w+ )*(?:user|[\d.]+ port)"
+    r"|corrected error received"
+    r"|\b(?:veth|docker|cali|cni)\w*: |watchdog.*enabled)"
+    r"|Delayed init of the lockup detector|not properly unmounted|trap int3"
+    r"|\bINFO\b(?!: (?:task|rcu))|\binfo\b[ :>]|\bDEBUG\b|\[?\bI\d{4} \d\d:|<info>"
+    r"|(?i:^[^:=|]{3,60}[:=|]\s*"
+    r"(?:0(?:x0+)?(?:\.0+)?\s*(?:%|C|B|KB)?|no|none|\[?n/?a\]?|-|false|not active|never)\s*\|?$)"
 )
 
 
 def is_alarm(text: str) -> bool:
     """Say whether a line names trouble and is not one of those known to do so for nothing."""
-    return bool(_ALARM.search(text)) and not is_harmless(text)
+    return bool(_ALARM.search(drop_nothing(text))) and not is_harmless(text)
+
+
+def drop_nothing(text: str) -> str:
+    """Remove the phrases that name trouble and say that there is none."""
+    return _NOTHING.sub(" ", text)
 
 
 def is_harmless(text: str) -> bool:

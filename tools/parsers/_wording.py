@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
-from tools.parsers._log_alarm import MAX_LINES, is_alarm, is_harmless
+from tools.parsers._log_alarm import MAX_LINES, drop_nothing, is_alarm, is_harmless
 from tools.types import Entity, Event, Line, Moment, Quote
 
 MAX_EVENTS = 5
@@ -70,6 +70,7 @@ def find_subject(text: str) -> str:
     """The fault that the words of one line speak of; empty where they speak of none."""
     if is_harmless(text):
         return ""
+    text = drop_nothing(text)
     return next((row.fault for row in load_wording() if row.subject.search(text) and row.symptom.search(text)), "")
 
 
