@@ -123,3 +123,36 @@ def test_any_truncation_is_read_without_a_crash(whole, data):
     for parser in (consumers, disk_activity):
         assert 0.0 <= parser.recognise(whole[start:end].split("\n")) <= 1.0
         read(whole[start:end], parser)
+
+
+IOTOP_HEAD = """Total DISK READ :  {total} M/s | Total DISK WRITE :       1.00 K/s
+    TID  PRIO  USER     DISK READ  DISK WRITE  SWAPIN      IO    COMMAND
+"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "codes"),
+    [
+        (("  71 be/4 root 180.00 M/s 0.00 B/s 0.00 % 97.10 % rsync -a /a /b",
+          "  72 be/4 app   10.00 K/s 0.00 B/s 0.00 % 88.00 % served"), ["consumers:hog"]),
+        (("  71 be/4 root 90.00 M/s 0.00 B/s 0.00 % 97.10 % rsync -a /a /b",
+          "  72 be/4 app  85.00 M/s 0.00 B/s 0.00 % 88.00 % served"), []),
+        (("  71 be/4 root 180.00 M/s 0.00 B/s 0.00 % 3.00 % rsync -a /a /b",), []),
+        (("  71 be/3 root  12.00 K/s 3.00 K/s 0.00 % 0.10 % [jbd2/vda1-8]",), ["guests:quiet"]),
+    ],
+)  # fmt: skip
+def test_who_holds_the_disks_while_others_wait_is_named(rows, codes):
+    text = IOTOP_HEAD.format(total="180.00") + "\n".join(rows) + "\n"
+    assert [event.code for event in read(text).facts.events] == codes
+
+
+DOCKER_HEAD = "CONTAINER ID  NAME  CPU %  MEM USAGE / LIMIT  MEM %  NET I/O  BLOCK I/O  PIDS\n"
+
+
+@pytest.mark.parametrize(
+    ("used", "share", "code"),
+    [("1.93GiB / 2GiB", "96.51", "guest:memory_full"), ("80.1 MiB / 2 GiB", "3.91", "guests:quiet")],
+)
+def test_a_container_at_its_limit_is_told(used, share, code):
+    text = f"{DOCKER_HEAD}0a1b2c3d4e5f  fit  1.00%  {used}  {share}%  1kB / 0B  2MB / 0B  7\n"
+    assert [event.code for event in read(text).facts.events] == [code]

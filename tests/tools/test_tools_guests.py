@@ -193,3 +193,9 @@ def test_wrong_inventory_names_the_line_and_the_fix(tmp_path, text, words):
 def test_absent_inventory(tmp_path):
     with pytest.raises(SiteConfigError, match="cannot be read"):
         read_inventory(tmp_path / "no.csv")
+
+
+@pytest.mark.parametrize(("state", "code"), [("-b----", "guests:quiet"), ("----c-", "guest:crashed")])
+def test_a_guest_that_crashed_is_told(state, code):
+    text = f"Name        ID   Mem VCPUs\tState\tTime(s)\nDomain-0     0  4096  4  r-----  11.0\nfit-2        3  2048  2  {state}  9.4\n"
+    assert [event.code for event in guests.parse(TextDocument("x", "", text)).facts.events] == [code]

@@ -124,7 +124,7 @@ _CLOCKS = (
         ),
         (
             r"(?P<reason>System clock wrong by (?P<seconds>-?[\d.]+) seconds.*|time reset (?P<seconds2>[+-][\d.]+) s"
-            r"|(?:Rewound|Expired) credential.*|[Cc]lock skew (?:detected|too).*|(?:Forward"
+            r"|(?:Rewound|Expired) credential.*|[Cc]lock skew (?:detected|too|[\d.]+s > max).*|(?:Forward"
             r"|Backward) time jump detected.*"
             r"|System clock was stepped by (?P<seconds3>-?[\d.]+) seconds.*|time correction of .*exceeds sanity "
             r"limit.*"
@@ -160,6 +160,13 @@ _CLOCKS = (
             r"|[Ss]ynchronization lost.*|polling for tx timestamp)"
             r"|Can't synchroni[sz]e: .*)"
         ),
+        on_node,
+        joins=50,
+    ),
+    Pattern(
+        "clock:stepped_back",
+        ("ime jumped backwards", "lock jumped backwards"),
+        r"(?P<reason>Time jumped backwards, rotating|Realtime clock jumped backwards relative to last journal entry)",
         on_node,
         joins=50,
     ),

@@ -117,8 +117,9 @@ _OF_DRIVERS = ("xid:", "sxid:", "gpu:")
 _UNEXPLAINED = Pattern("log:unexplained", (), "", on_node)
 _ECHO_LINES = 20
 _spell_pci = lru_cache(maxsize=4096)(normalise_pci)
+_AT_BOOT = {"nic:link_down": "nic:no_link_at_boot", "clock:stepped_back": "clock:set_at_boot"}
 _BOOT_SECONDS = 120.0
-"""Drivers report every port as down when they start it; two minutes after the kernel they have started (a guess)."""
+"""Drivers report ports as down when they start them, and the clock is set: over after two minutes (a guess)."""
 
 
 @cache
@@ -166,8 +167,9 @@ class LogReader:
             told, app = self._judge(head, rows)
             # Most lines with a literal are none of its rows' after all: they tell nothing of names either.
             is_worth = told.is_touched or raw[:1] == "{" or self._table.is_tied(rows)
-            scout.note(rows, is_worth=is_worth)
-            if is_worth and self._read_line(first + number, raw, head, told, app):
+            if not is_worth:
+                scout.note_miss(rows)
+            elif self._read_line(first + number, raw, head, told, app):
                 understood.add(start)
         return understood
 
@@ -240,8 +242,8 @@ class LogReader:
         text = raw.rstrip("\r\n")[:MAX_QUOTE_CHARACTERS]
         entity = found.pattern.entity(node, found.fields)
         code = found.code
-        if code == "nic:link_down" and _is_at_boot(head.moment) and (entity, "nic:link_up") not in self._kept:
-            code = "nic:no_link_at_boot"
+        if code in _AT_BOOT and _is_at_boot(head.moment) and (entity, "nic:link_up") not in self._kept:
+            code = _AT_BOOT[code]
         draft = Draft(number, code, entity, text, head.moment, head.writer, found.pattern, node, found.fields)
         self._recent.append(draft)
         self._keep(draft)

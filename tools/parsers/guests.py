@@ -17,7 +17,18 @@ from collections.abc import Callable, Sequence
 
 from tools.parsers._lines import Tally, clip_sample, is_noise, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
-from tools.types import Document, Domain, Entity, Facts, Line, Link, Parsed, Relation
+from tools.types import (
+    NO_MOMENT,
+    Document,
+    Domain,
+    Entity,
+    Event,
+    Facts,
+    Line,
+    Link,
+    Parsed,
+    Relation,
+)  # fmt: skip
 
 FORM = "guests"
 DOMAIN: Domain = "guests"
@@ -35,7 +46,7 @@ _HEADERS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("map", re.compile(r"^\W*(?:guest|vm|domain)s?\b.*\b(?:block )?(?:devices?|disks?|dev)\b", re.IGNORECASE)),
     ("map", re.compile(r"^\W*(?:device|disk|dev)s?\b[\s,;]+(?:backing[\s,;]+)?(?:guest|vm|domain)s?\b", re.IGNORECASE)),
 )
-_XL_ROW = re.compile(r"^\s*(?P<name>\S.*?)\s+(?P<id>\d+|-)\s+(?P<mem>\d+)\s+\d+\s+[a-z-]{6}\s+[\d.]+\s*$")
+_XL_ROW = re.compile(r"^\s*(?P<name>\S.*?)\s+(?P<id>\d+|-)\s+(?P<mem>\d+)\s+\d+\s+(?P<state>[a-z-]{6})\s+[\d.]+\s*$")
 _VIRSH_ROW = re.compile(
     r"^\s*(?:\d+|-)\s+(?P<name>\S+)\s+(?P<state>running|idle|paused|in shutdown|shut off|crashed|pmsuspended)\s*$"
 )
@@ -97,6 +108,8 @@ class _Crossing:
         self.columns: tuple[str, ...] = ("guest", "device", "backing")
         self.asked = ""
         self.tree: list[tuple[int, str]] = []
+        self.crashed: list[Event] = []
+        self.listed: list[Event] = []
         self.rows: dict[str, Callable[[Line], bool]] = {
             "xl": self._read_xl, "virsh": self._read_virsh, "domblk": self._read_domblk,
             "lsblk": self._read_lsblk, "map": self._read_map,
@@ -140,6 +153,8 @@ class _Crossing:
     def _read_free(self, line: Line) -> bool:
         field = _XE_FIELD.match(line.text)
         if field is not None:
+            if field["key"] == "power-state":
+                self._note_state(line, Entity("node", node=self.document.node), "r")
             if field["key"] in ("name-label", "vm-name-label") and field["value"]:
                 self._add_guest(field["value"])
             return True
@@ -166,6 +181,7 @@ class _Crossing:
             return False
         if match["name"] not in _HOST_DOMAINS:
             guest = self._add_guest(match["name"])
+            self._note_state(line, guest, match["state"])
             self.readings.put(guest, "guest_memory_bytes", float(match["mem"]) * _MIB)
             self.readings.quote_row(guest, make_quote(self.document, line))
         return True
@@ -173,7 +189,8 @@ class _Crossing:
     def _read_virsh(self, line: Line) -> bool:
         match = _VIRSH_ROW.match(line.text)
         if match is not None:
-            self._add_guest(match["name"])
+            guest = self._add_guest(match["name"])
+            self._note_state(line, guest, "c" if match["state"] == "crashed" else "r")
         return match is not None
 
     def _read_domblk(self, line: Line) -> bool:
@@ -214,6 +231,14 @@ class _Crossing:
         self._add_use(line, row["guest"], row["device"], row.get("backing", ""))
         return True
 
+    def _note_state(self, line: Line, guest: Entity, state: str) -> None:
+        quote = make_quote(self.document, line)
+        if "c" in state:
+            self.crashed.append(Event(NO_MOMENT, guest, "guest:crashed", quote, {"guest": guest.name}, "tool"))
+        elif not self.listed:
+            node = Entity("node", node=self.document.node)
+            self.listed.append(Event(NO_MOMENT, node, "guests:quiet", quote, {}, "tool"))
+
     def _add_guest(self, name: str) -> Entity:
         guest = Entity("guest", self.document.node, name)
         self.guests[guest] = None
@@ -243,6 +268,7 @@ class _Crossing:
             windows=tuple(self.readings.build()),
             entities=(*self.guests, *self.disks),
             links=tuple(self.links.values()),
+            events=tuple(self.crashed or self.listed),
         )
         return Parsed(facts, self.tally.result())
 

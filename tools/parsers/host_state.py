@@ -1,8 +1,9 @@
 """Reads what a Linux host says of its memory and its load.
 
-Knows `free` of procps 3 and 4 and busybox (`-h`, `-w`, `-m`), `/proc/meminfo`, `vmstat` and `top -b` of procps 3 and 4,
-`uptime`, `w`, `/proc/loadavg`, `/proc/pressure/*` (kernel 4.20 on) and `edac-util` 0.18. A high load is no trouble by
-itself: it counts tasks that run and tasks that wait, and a node is there to run many.
+Knows `free` of procps 3 and 4 and busybox (`-h`, `-w`, `-m`), `/proc/meminfo`, `vmstat`, `top -b` and `ps` (`aux`,
+`-ef`, `-l`) of procps 3 and 4, `uptime`, `w`, `/proc/loadavg`, `/proc/pressure/*` (kernel 4.20 on) and `edac-util`
+0.18. A high load is no trouble by itself: it counts tasks that run and tasks that wait, and a node is there to run
+many.
 """
 
 from __future__ import annotations
@@ -32,7 +33,19 @@ _FREE_ROW = Lazy(r"^(?P<what>Mem|Swap|Low|High|Total|-/\+ buffers/cache):\s+(?P<
 _MEMINFO = Lazy(
     r"^(?P<key>HugePages_\w+(?=:\s+\d+\s*$)|[A-Z]\w+(?:\([a-z_]+\))?(?=:\s+\d+ kB)):\s+(?P<kib>\d+)(?: kB)?\s*$"
 )
-_VMSTAT = Lazy(r"^\s*r\s+b\s+(?:swpd|avm)\s+free\b.*|^procs\s+-+memory")
+_VMSTAT = Lazy(r"^\s*r\s+b\s+(?:swpd|avm)\s+free\b.*|^(?:-+time-+\s+)?procs\s+-+memory")
+_CLOCK = Lazy(r"^\d\d:\d\d:\d\d\s+(?=\d)")
+"""What collectors put before a row of vmstat."""
+_TOTALS = Lazy(
+    r"^\s*\d+ (?:K |M )?(?:total|used|active|inactive|free|buffer|swap|non-nice|nice|system|idle|IO-wait|IRQ|"
+    r"softirq|stolen|guest|pages|interrupts|CPU context|boot|forks)\b"
+)
+_PS = Lazy(r"^\s*(?:USER\s+PID\s+%CPU\s+%MEM|F\s+S\s+UID\s+PID|UID\s+PID\s+PPID|PID\s+TTY\s+(?:STAT\s+)?TIME)\b")
+_PS_ROW = Lazy(
+    r"^\s*(?:\S+\s+)?\d+\s+(?:[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+\S+\s+)?(?P<state>[RSDZTtIX](?:[<NLsl+]{0,4}))?\s*\S"
+)
+WAITING_PERCENT = 40.0
+"""Share of time in which processors wait for disks and nothing else goes on (a guess)."""
 _TOP = Lazy(
     r"^top - \d\d:\d\d|^(?:Tasks|Threads):\s+\d+ total|^%?Cpu(?:\(s\)|\d+)\s*:|^[KMGT]iB (?:Mem|Swap)\s*:|"
     r"^(?:Mem|Swap):\s+\d+k total|^\s*PID USER\s+PR\s+NI"
@@ -62,8 +75,10 @@ def _read_size(cell: str) -> float | None:
 def recognise(sample: Sequence[str]) -> float:
     """Say how sure it is: a head line that only one of these programs prints, else the share of its rows."""
     kept = [text for text in clip_sample(sample) if not is_noise(text)]
-    heads = (_FREE_HEAD, _VMSTAT, _TOP, _EDAC, _EDAC_OK, _UPTIME, _LOADAVG, _PRESSURE)
+    heads = (_FREE_HEAD, _VMSTAT, _TOP, _PS, _EDAC, _EDAC_OK, _UPTIME, _LOADAVG, _PRESSURE)
     if any(head.match(text) for text in kept for head in heads):
+        return 0.9
+    if sum(bool(_TOTALS.match(text)) for text in kept) >= 5:
         return 0.9
     fields = sum(bool(_MEMINFO.match(text)) for text in kept)
     return 0.9 if fields >= 3 and fields * 2 >= len(kept) and any("Mem" in text for text in kept) else 0.0
@@ -73,7 +88,13 @@ def parse(document: Document) -> Parsed:
     """Read every table; only what is wrong becomes an event."""
     host = _Host(document)
     parsed = host.sheet.read(
-        host.read_memory, host.read_meminfo, host.read_pressure, host.read_vmstat, host.read_top, host.read_edac
+        host.read_memory,
+        host.read_meminfo,
+        host.read_pressure,
+        host.read_vmstat,
+        host.read_top,
+        host.read_ps,
+        host.read_edac,
     )
     return Parsed(host.build(), parsed.unread)
 
@@ -91,7 +112,7 @@ class _Host:
         self.reports: list[tuple[dict[str, float], Line]] = []
         self.waiting: list[Line] = []
         self.pressed = ""
-        self.in_top = False
+        self.in_top = self.in_ps = False
 
     def _judge_free(self, line: Line, available: float, total: float) -> None:
         share = available / total if total else 1.0
@@ -149,8 +170,12 @@ class _Host:
             names = line.text.split()
             self.columns = names if names[0] == "r" else []
             return True
-        cells = line.text.split()
-        if not self.columns or not _NUMBERS.match(line.text):
+        if _TOTALS.match(line.text):
+            self.told += 1
+            return True
+        text = _CLOCK.pattern.sub("", line.text)
+        cells = text.split()
+        if not self.columns or not _NUMBERS.match(text):
             return False
         numbers = [parse_number(cell) or 0.0 for cell in cells]
         self.told += 1
@@ -171,6 +196,17 @@ class _Host:
             self.told += 1
             return True
         return row is not None or bool(_W.match(line.text)) or (self.in_top and "load average" in line.text)
+
+    def read_ps(self, line: Line) -> bool:
+        if _PS.match(line.text):
+            self.in_ps, self.in_top, self.waiting = True, False, []
+            return True
+        row = _PS_ROW.match(line.text) if self.in_ps else None
+        if row is not None:
+            self.told += 1
+            if (row["state"] or "").startswith("D"):
+                self.waiting.append(line)
+        return row is not None
 
     def read_edac(self, line: Line) -> bool:
         match = _EDAC.match(line.text)
@@ -208,6 +244,9 @@ class _Host:
         if len(present) < 2 or not {"si", "so"} <= set(present[0][0]):
             return
         both = min(median(row["si"] for row, _ in present), median(row["so"] for row, _ in present))
+        if {"wa", "b"} <= set(present[0][0]) and median(row["wa"] for row, _ in present) >= WAITING_PERCENT:
+            fields = {"percent": f"{median(row['wa'] for row, _ in present):.0f}"}
+            self.sheet.add(present[-1][1], self.node, "cpu:iowait", fields)
         if both >= PAGING_KIB_PER_SECOND:
             self.sheet.add(present[-1][1], self.node, "memory:paging", {"kib_per_second": f"{both:.0f}"})
 
