@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tools.harmless import neutralise
 from tools.parsers._json_tree import starts_json
 from tools.parsers._lines import Tally, clip_sample, is_prompt, make_quote, read_rows_of
 from tools.parsers._readings import Readings
@@ -263,7 +264,7 @@ def _quote_key(document: Document, lines: Sequence[Line], key: str) -> Quote:
     place = line.text.find(key)
     if len(line.text) > 400 and place >= 0:
         # JSON without line breaks: the words around the key are the quote.
-        return Quote(quote.source, quote.line, line.text[max(0, place - 40) : place + 160])
+        return Quote(quote.source, quote.line, neutralise(line.text[max(0, place - 40) : place + 160]))
     return Quote(quote.source, quote.line, quote.text.strip())
 
 

@@ -19,6 +19,8 @@ WIDTHS = range(56, 121)
 MOST = 0.6
 """A mark or a clock is the text's, not a line's own, where so many lines begin with it (a guess)."""
 MAX_PIECES = 4
+MIN_ROWS = 3
+"""So many rows that were all folded once are a folded table (a guess)."""
 WORDED = "wording:"
 _FENCE = re.compile(r"^\s*(?:```|~~~)[\w+-]*\s*$")
 _MARK = re.compile(r"^[+](?![-+=])")
@@ -49,9 +51,14 @@ def read_mended(document: Document, lines: Sequence[Line]) -> Facts | None:
 
 
 def _is_surely_folded(joined: Sequence[Line], before: int) -> bool:
-    """Whether every line has a head of its own once the folded ones are joined: half a line may have told another."""
+    """Whether every line has a head of its own once the folded ones are joined, or every row of a table was folded.
+
+    Half a line may have told another thing, and so may half a row.
+    """
     told = [line for line in joined if line.text.strip()]
-    return len(joined) < before and len(told) > 1 and all(_HEADED.match(line.text) for line in told)
+    if len(joined) == before or len(told) < 2:
+        return False
+    return all(_HEADED.match(line.text) for line in told) or (len(told) >= MIN_ROWS and before == 2 * len(told))
 
 
 def _read_lines(document: Document, lines: Sequence[Line]) -> Facts:
