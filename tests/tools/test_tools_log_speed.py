@@ -223,7 +223,7 @@ def test_what_was_learned_of_a_log_changes_nothing_but_the_time(log: bytes, monk
         b'{"MESSAGE": "NVRM: Xid (PCI:0000:4e:00): 79, GPU has fallen off the bus.", "_TRANSPORT": "kernel"}\n' + log
     ] * 3
     whole = read(*blocks)
-    monkeypatch.setattr(_scout, "LEARN_BYTES", (1, 1, 1))
+    monkeypatch.setattr(_scout, "LEARN_MISSES", (1, 1, 1))
     monkeypatch.setattr(_scout, "NOISY_BYTES", 1 << 60)
     learned = LogReader(CutDocument(tuple(blocks)))
     assert learned.read() == whole

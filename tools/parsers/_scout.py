@@ -19,9 +19,9 @@ from tools.parsers._messages import cut_messages
 from tools.parsers._patterns import MAX_GROUPS, MAX_MATCH_CHARACTERS, PatternTable
 from tools.parsers._sieve import NOTHING, Sieve, build_sieve, can_sift
 
-LEARN_BYTES = (2 << 20, 16 << 20, 256 << 20)
-"""After so many bytes it pays to ask which rows are noisy: 30 ms to choose other literals, 100 for a sieve of the noisy
-rows, 300 for one of all rows that are busy (measured)."""
+LEARN_MISSES = (2_000, 6_000, 40_000)
+"""After so many lines that held a literal for nothing, each some 12 millionths of a second, it pays to ask which rows
+are noisy, and to look for these by other literals (30 to 50 ms), then with a sieve too (100 ms; all measured)."""
 NOISY_BYTES = 1 << 18
 """A row is noisy where it leads to nothing more than once in so many bytes, some 2,000 lines (a guess)."""
 MAX_NOISY = 64
@@ -35,8 +35,7 @@ class Scout:
     def __init__(self, table: PatternTable) -> None:
         self._table = table
         self._misses: Counter[tuple[int, ...]] = Counter()
-        self._finds: Counter[tuple[int, ...]] = Counter()
-        self._bytes = self._stage = 0
+        self._bytes = self._missed = self._stage = 0
         self._chosen: dict[int, Cover] = {}
         self._index: LiteralIndex | None = None
         self._sieve: Sieve | None = None
@@ -53,7 +52,7 @@ class Scout:
             Number of the line from zero, its offset, the line without its end (its first 64 KiB), and the rows worth
             trying.
         """
-        if self._stage < len(LEARN_BYTES) and self._bytes >= LEARN_BYTES[self._stage]:
+        if self._stage < len(LEARN_MISSES) and self._missed >= LEARN_MISSES[self._stage]:
             self._learn(block)
         self._bytes += len(block)
         # In JSON a message is spelled otherwise than it reads: there only the table's own literals are looked for.
@@ -95,32 +94,30 @@ class Scout:
                 is_left[place] = not can_sift(block[located.starts[place] : located.ends[place]])
         return np.flatnonzero(is_left).tolist(), found, unknown
 
-    def note(self, rows: tuple[int, ...], *, is_worth: bool) -> None:
-        """Learn of a candidate whether it was one; not of all kinds of lines, for a log must not fill memory."""
-        counted = self._finds if is_worth else self._misses
-        if len(counted) < MAX_GROUPS or rows in counted:
-            counted[rows] += 1
+    def note_miss(self, rows: tuple[int, ...]) -> None:
+        """Learn that a candidate was none; not of all kinds of lines, for a log must not fill memory."""
+        self._missed += 1
+        if len(self._misses) < MAX_GROUPS or rows in self._misses:
+            self._misses[rows] += 1
 
     def _learn(self, sample: bytes) -> None:
         limit = self._bytes / NOISY_BYTES
-        misses, finds = _count_rows(self._misses), _count_rows(self._finds)
-        noisy, busy = _pick(misses, limit), _pick(misses + finds, limit)
-        self._bytes, self._stage = 0, self._stage + 1
+        counted: Counter[int] = Counter()
+        for rows, count in self._misses.items():
+            counted.update(dict.fromkeys(rows, count))
+        noisy = [row for row, count in counted.most_common(MAX_NOISY) if count > limit]
+        self._bytes, self._missed, self._stage = 0, 0, self._stage + 1
         self._misses.clear()
-        self._finds.clear()
-        if new := [row for row in noisy if row not in self._chosen]:
-            self._chosen.update(choose_covers({row: self._table.covers(row) for row in new}, sample))
-        if new or (self._stage > 1 and busy):
+        if not noisy:
+            return
+        new = {row: self._table.covers(row) for row in noisy if row not in self._chosen}
+        if new or self._index is None:
+            self._chosen.update(choose_covers(new, sample))
             self._index = self._table.narrow(self._chosen, marks=[_JSON_LINE])
-        if self._index is not None and self._stage > 1:
+        if self._stage > 1:
             known = self._sieve.rows if self._sieve is not None else frozenset()
-            more = busy if self._stage == len(LEARN_BYTES) else noisy
-            self._sieve = build_sieve(self._table, sorted(known.union(more))) or self._sieve
-            self._is_loose = self._index.leads_beyond(self._sieve.rows) if self._sieve is not None else None
-
-
-def _pick(counted: Counter[int], limit: float) -> list[int]:
-    return [row for row, count in counted.most_common(MAX_NOISY) if count > limit]
+            self._sieve = build_sieve(self._table, sorted(known.union(noisy))) or self._sieve
+        self._is_loose = self._index.leads_beyond(self._sieve.rows) if self._sieve is not None else None
 
 
 def choose_covers(covers: Mapping[int, Sequence[Cover]], sample: bytes) -> dict[int, Cover]:
@@ -130,10 +127,3 @@ def choose_covers(covers: Mapping[int, Sequence[Cover]], sample: bytes) -> dict[
     counts = Counter(hit & ((1 << NUMBER_BITS) - 1) for hit in hits)
     often = {literal: counts[number] for number, literal in enumerate(literals)}
     return {row: min(sets, key=lambda cover: sum(often[text] for text in cover)) for row, sets in covers.items()}
-
-
-def _count_rows(groups: Mapping[tuple[int, ...], int]) -> Counter[int]:
-    counted: Counter[int] = Counter()
-    for rows, count in groups.items():
-        counted.update(dict.fromkeys(rows, count))
-    return counted
