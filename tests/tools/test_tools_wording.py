@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.faults import load_faults
+from agent.faults import load_event_policy, load_faults
 from agent.policy import ACTION_RANK, SitePolicy
 from agent.triage import exit_code, triage
 from tools.errors import EvidenceUnreadable
@@ -41,6 +41,7 @@ def test_every_row_names_a_fault_of_the_table():
     rows = load_wording()
     assert len(rows) > 30
     assert {row.fault for row in rows} <= set(load_faults())
+    assert {f"wording:{row.fault}" for row in rows} <= set(load_event_policy())
 
 
 def test_words_alone_are_inconclusive_soft_and_quoted(tmp_path):
