@@ -52,11 +52,16 @@ _NETSTAT_ROW = Lazy(r"^\s*(?P<name>[\w.:@-]+)\s+\d+\s+(?P<cells>\d+(?:\s+\d+){6,
 _BOND = Lazy(r"^(?:Ethernet Channel Bonding Driver|Slave Interface: (?P<slave>\S+)|MII Status: (?P<status>\w+)|"
              r"Link Failure Count: (?P<failures>\d+))")  # fmt: skip
 _MODES = Lazy(r"(?P<mbps>\d+)base[\w-]+/(?P<duplex>Full|Half)")
+_DRIVER = Lazy(r"^(?:driver|version|firmware-version|expansion-rom-version|bus-info|supports-[a-z-]+):(?: .*)?$")
+"""A row of `ethtool -i`: what drives a port, and nothing of how it fares."""
 _VIRTUAL = Lazy(
     r"^(?:lo|docker|br|veth|virbr|cni|flannel|cali|tun|tap|vxlan|kube|dummy|wg|tailscale|vnet|vif|xenbr|ovs|gre|sit|"
     r"ip6|nodelocaldns|lxc|lxd|podman|genev|erspan|ifb|macv|usb|wl|ww|idrac|bmc)"
 )
 """Interfaces without a cable, or without one that matters: bridges, tunnels, containers, wireless, the BMC's own."""
+
+
+MIN_DRIVER_ROWS = 4
 
 
 def recognise(sample: Sequence[str]) -> float:
@@ -71,6 +76,8 @@ def recognise(sample: Sequence[str]) -> float:
     if any(text.startswith(("Ethernet Channel Bonding Driver", "Slave Interface: ")) for text in kept):
         return 0.9
     told = [text for text in kept if not is_noise(text)]
+    if sum(bool(_DRIVER.match(text)) for text in told) >= MIN_DRIVER_ROWS:
+        return 0.8
     brief = sum(bool((found := _BRIEF.match(text)) and (found["rest"] or "").count(":") >= 5) for text in told)
     if brief and brief * 2 >= len(told):
         return 0.8
@@ -215,7 +222,9 @@ class _Host:
         elif self.now is not None and self.modes:
             self._note_modes(self.now, line.text)
             return bool(_MODES.search(line.text))
-        return bool(settings or detected or _STATISTICS.match(line.text))
+        is_driver = bool(_DRIVER.match(line.text))
+        self.told += is_driver
+        return bool(settings or detected or is_driver or _STATISTICS.match(line.text))
 
     def _read_setting(self, now: _Interface, key: str, value: str) -> bool:
         if key == "speed":
