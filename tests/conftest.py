@@ -8,4 +8,4 @@ from pathlib import Path
 # `standin` is a module of the tests, not of the product; the folder above is left out, as its rooms carry our names.
 sys.path.append(str(Path(__file__).parent / "standin"))
 
-pytest_plugins = ["standin_plugin", "alone_plugin", "store_plugin"]
+pytest_plugins = ["standin_plugin", "alone_plugin", "store_plugin", "action_plugin"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,7 @@ def test_many_processes_write_one_chain(place):
     store = open_place(place)
     while any(writer.poll() is None for writer in writers):
         assert ActionBook(store).check_audit()[1] is None  # also while others write
+        time.sleep(0.05)
     assert [writer.returncode for writer in writers] == [0, 0]
     head, broken = ActionBook(store).check_audit()
     assert (head.number, broken) == (40, None)
