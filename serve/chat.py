@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agent.desk import Desk
@@ -47,7 +47,7 @@ class Chat:
 
     def show(self, *parts: RenderableType) -> None:
         """Print for the person."""
-        print_people(*parts)
+        print_people(Group(*parts))
 
     def ask(self, question: str) -> Turn:
         """Answer a question, drawn as the answer grows, and keep it."""
