@@ -18,6 +18,7 @@ BUS = """
 pci:aer_corrected|pcieport 0000:17:01.0: AER: Correctable error message received from 0000:18:00.0
 pci:slot_narrow|pci 0000:08:00.0: 63.012 Gb/s available PCIe bandwidth, limited by 16.0 GT/s PCIe x4 link at 0000:00:01.2 (capable of 252.048 Gb/s with 16.0 GT/s PCIe x16 link)
 pci:link_degraded|mlx5_core 0000:08:00.0: 63.012 Gb/s available PCIe bandwidth, limited by 16.0 GT/s PCIe x4 link at 0000:00:01.2 (capable of 252.048 Gb/s with 16.0 GT/s PCIe x16 link)
+pci:aer_corrected|mt7915e 0000:61:00.0: AER:   Error of this Agent is reported first
 pci:eeh|PHB#0051[8:1]: PHB Freeze/Fence detected !
 pci:aer_nonfatal|pcieport 0000:17:01.0: AER: Multiple Uncorrectable (Non-Fatal) error message received from 0000:18:00.0
 pci:aer_fatal|rasdaemon[551]:           <...>-551   [003]     0.000211: aer_event:            2025-02-03 07:11:09 +0000 0000:18:00.0 Uncorrected (Fatal) error: Completion Timeout

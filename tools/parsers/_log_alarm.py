@@ -28,7 +28,7 @@ _ALARM = re.compile(
 _NOTHING = re.compile(
     r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
     r"|free space cache|correctable errors?: 0|error count since|errs: wr 0, rd 0|collector initialized"
-    r"|containment capabilities|timeouts? ?(?:set|is|of|[(=:])(?:ms\)=\d+)?|panic[ =]\d|crash ?kernel)"
+    r"|(?:error )?containment capabilities|timeouts? ?(?:set|is|of|[(=:])(?:ms\)=\d+)?|panic[ =]\d|crash ?kernel)"
 )
 """Phrases that name trouble and tell that there is none; the rest of their line may still cry."""
 _HARMLESS = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tools.parsers import _kube_patterns, _metrics_patterns
+from tools.parsers import _cluster_patterns, _kube_patterns, _metrics_patterns
 from tools.parsers._dcgm_rules import classify_message, classify_test
 from tools.parsers._metrics_patterns import on_uuid
 from tools.parsers._patterns import Fields, Pattern, on_gpu, on_job, on_node
@@ -66,7 +66,8 @@ def _refine_nvml(fields: Fields) -> Fields | None:
 def _refine_health(fields: Fields) -> Fields | None:
     reason = fields.get("reason") or fields.get("reason2", "")
     system = fields.get("system") or fields.get("system2", "")
-    return {**fields, "reason": reason, "code": classify_message(reason) or classify_test(system)}
+    named = classify_message(reason) or classify_message(system.replace("_", " ").lower())
+    return {**fields, "reason": reason, "code": named or classify_test(system)}
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -356,4 +357,5 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     *_metrics_patterns.PATTERNS,
     *_kube_patterns.PATTERNS,
+    *_cluster_patterns.PATTERNS,
 )

@@ -78,6 +78,15 @@ _PCI = (
         joins=12,
     ),
     Pattern(
+        # The last line of a report whose head is missing: of which gravity it does not say.
+        "pci:aer_corrected",
+        ("of this Agent",),
+        rf"(?:{_DRIVER})?AER: +Error of this Agent(?:\([0-9a-fA-F]+\))? is (?:reported )?first",
+        on_pci,
+        joins=12,
+        echoes=("pci:aer_corrected", "pci:aer_nonfatal", "pci:aer_fatal"),
+    ),
+    Pattern(
         "pci:aer_fatal",
         ("evice recovery failed", "reset failed"),
         (

@@ -25,6 +25,9 @@ _READING = Lazy(
     r"(?P<unit>°?C|.{1,2}C|V|mV|RPM|W|A|mA|J|kJ|MJ|%|MHz)?"
     r"(?:\s+(?P<rest>.*))?$",
 )
+_LIMITED = Lazy(
+    r"^[^\s:()][^:()]*:\s+[+-]?\d+(?:[.,]\d+)?\s*(?:°?C|.{1,2}C|V|mV|RPM)\s+\((?:min|max|low|high|crit)\s*=\s*[+-]?\d"
+)
 _LIMIT = Lazy(r"(?P<kind>high|crit|max|emerg|min)\s*=\s*(?P<value>[+-]?\d+(?:[.,]\d+)?)")
 _PAIR = Lazy(r"\((?:min|low)\s*=\s*(?P<least>[+-]?\d+(?:[.,]\d+)?).*?(?:max|high)\s*=\s*(?P<most>[+-]?\d+(?:[.,]\d+)?)")
 _MOST = Lazy(r"\b(?:high|max|crit)\s*=\s*(?P<most>-\d+(?:[.,]\d+)?)")
@@ -40,6 +43,10 @@ def recognise(sample: Sequence[str]) -> float:
     kept = clip_sample(sample)
     if any(text.startswith("Adapter: ") for text in kept):
         return 0.9
+    # A part of a table, without the head of its chip: what stands in brackets behind a reading is said nowhere else.
+    rows = sum(bool(_LIMITED.match(text)) for text in kept)
+    if rows >= 3 and rows * 2 >= len(kept):
+        return 0.8
     text = "\n".join(sample)
     return 0.95 if '"Adapter"' in text and "_input" in text else 0.0
 
