@@ -334,3 +334,35 @@ def test_what_holds_back_jobs_and_machines(tmp_path, text, fault):
 def test_tables_and_starts_that_show_nothing_wrong(tmp_path, text):
     """What merely lists or begins, and what a monitor asks of hardware that a host does not have."""
     assert judge(tmp_path, text + "\n")[0] in ("healthy", "benign")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("ErrorCode:DCGM_FR_IMEX_UNHEALTHY GPU:3 PCI:0000:0a:00.0", "fabric_manager_down"),
+        ("ErrorCode:DCGM_FR_FALLEN_OFF_BUS GPU:3 PCI:0000:0a:00.0", "gpu_off_bus"),
+        ("ErrorCode:DCGM_FR_NVSWITCH_FATAL_ERROR GPU:3 PCI:0000:0a:00.0", "nvswitch_fault"),
+        ("ErrorCode:DCGM_FR_PENDING_ROW_REMAP GPU:3 PCI:0000:0a:00.0", "gpu_memory_remap_pending"),
+        ("amdgpu: [powerplay] GPU over temperature range detected on PCIe 3:0.0!", "gpu_thermal_throttle"),
+        (
+            "[ 9.1] amdgpu 0000:0a:00.0: amdgpu: ERROR: System is going to shutdown due to GPU HW CTF!",
+            "gpu_thermal_throttle",
+        ),
+        ("[ 9.1] amdgpu 0000:0a:00.0: amdgpu: SMU: No response msg_reg: 6 resp_reg: 0", "gpu_driver_fault"),
+        ("[ERROR] [tid 9] Received import response from node id 4 with failure status 3", "fabric_manager_down"),
+    ],
+)
+def test_names_of_checks_and_words_of_firmware(tmp_path, text, fault):
+    """A check of DCGM is known by its name alone; heat and silence of an AMD card by their own words."""
+    assert judge(tmp_path, text + "\n")[0] == fault
+
+
+def test_a_server_that_starts_with_warnings_is_healthy(tmp_path):
+    """Warnings that vLLM gives at every start do not make a start suspicious."""
+    text = (
+        "INFO 06-22 02:54:47 [gpu_worker.py:232] Available KV cache memory: 21.90 GiB\n"
+        "WARNING 06-22 02:54:47 [utils.py:101] Unable to detect current VLLM config. Defaulting to NHD kv cache layout.\n"
+        "WARNING 06-22 02:54:49 [marlin.py:49] Your GPU does not have native support for FP8 computation\n"
+        "INFO 06-22 02:55:02 [gpu_model_runner.py:2196] Graph capturing finished in 14 secs, took 0.84 GiB\n"
+    )
+    assert judge(tmp_path, text)[0] in ("healthy", "benign")

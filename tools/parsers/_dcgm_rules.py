@@ -20,15 +20,15 @@ _RULES: tuple[tuple[Lazy, str], ...] = tuple(
         (r"single-bit|\bSBE\b|_SBE_", "dcgm:memory_corrected"),
         (r"corrupt infoROM", "dcgm:inforom"),
         (r"thermal|temperature \d+ of|hw_therm", "dcgm:thermal"),
-        (r"nonfatal errors? on NvSwitch|non-fatal .*NvSwitch", "dcgm:nvswitch_nonfatal"),
-        (r"fatal (?:errors? on )?NvSwitch", "dcgm:nvswitch_fatal"),
+        (r"nonfatal errors? on NvSwitch|non-fatal .*NvSwitch|nvswitch non ?fatal", "dcgm:nvswitch_nonfatal"),
+        (r"fatal (?:errors? on )?NvSwitch|nvswitch fatal", "dcgm:nvswitch_fatal"),
         (r"NvLinks? .*\bdown\b|NvLinks are up out of", "dcgm:nvlink_down"),
         (r"NvLink errors?|NVLINK_\w*ERROR|\bCRC_FLIT|\bNvLink\b.*exceed", "dcgm:nvlink_errors"),
         (r"peer-to-peer", "dcgm:p2p_failed"),
         (r"\breplays?\b|REPLAY", "dcgm:pcie_replay"),
         (r"PCI link (?:generation|width)", "dcgm:pcie_link"),
         (r"power violation|power brake|power_violation", "dcgm:power"),
-        (r"fabric manager", "dcgm:fabric_manager"),
+        (r"fabric manager|\bimex\b", "dcgm:fabric_manager"),
         (r"number of devices NVML returns", "dcgm:device_count"),
         (r"persistence mode|graphics (?:processes|contexts)|denylist|blacklist|environment variable|permission|"
          r"could not be accessed|not enabled|not turned on|\bskip|couldn't allocate|cannot allocate|pending state|"

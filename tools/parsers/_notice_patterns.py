@@ -23,6 +23,10 @@ PATTERNS: tuple[Pattern, ...] = (
             "Could not find TensorRT",
             "dynamic library 'libnv",
             "Not attached to NvSwitches",
+            "detect current VLLM config",
+            "ampling parameters have been overridden",
+            "native support for FP8",
+            "Not enough SMs to use max_autotune",
             "ReadNvSwitch",
             "upported on the device(s)",
             "Failed to process command line",
@@ -48,6 +52,8 @@ PATTERNS: tuple[Pattern, ...] = (
             r"|client socket has failed to connect to \[(?:ip6-)?localhost\]:\d+ \(errno: 99\b"
             r"|Unable to register cu\w+ factory: Attempting to register factory .* when one has already been registered"
             r"|Could not load dynamic library 'libnv(?:infer|rtc-b)\S*"
+            r"|Unable to detect current VLLM config|ampling parameters have been overridden"
+            r"|GPU does not have native support for FP8|Not enough SMs to use max_autotune"
             r"|\[\[NvSwitch\]\] (?:Not attached to NvSwitches|Read\w+\(\) returned).*"
             r"|^(?:Not supported on the device\(s\)|Failed to process command line)$"
             r"|Could not find TensorRT|oneDNN custom operations are on|Setting OMP_NUM_THREADS environment variable"

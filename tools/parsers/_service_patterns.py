@@ -52,6 +52,14 @@ _FABRIC = (
     ),
     Pattern(
         "fabric:error",
+        ("emory reference", "export ref for UUID", "import response from node"),
+        r"\[ERROR\] (?:\[tid \d+\] )?(?P<reason>Failed to (?:get|allocate) (?:new )?memory reference.*"
+        r"|Failed to get export ref .*|Received import response .*failure.*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
+        "fabric:error",
         ("[ERROR] [tid", "[FATAL] [tid", "[CRITICAL] [tid"),
         r"\[(?P<level>ERROR|FATAL|CRITICAL)\] \[tid \d+\] (?!.*NV_WARN_NOTHING_TO_DO)(?P<reason>.*)",
         on_node,

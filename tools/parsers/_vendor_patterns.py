@@ -206,6 +206,22 @@ PATTERNS: tuple[Pattern, ...] = (
     *_NOUVEAU_PATTERNS,
     *_HABANA_PATTERNS,
     Pattern(
+        "gpu:thermal",
+        ("over temperature range", "GPU SW CTF", "GPU HW CTF", "Critical Temperature Fault"),
+        rf"{_AMD}(?:ERROR: |WARN: )?(?P<reason>GPU over temperature range.*|GPU HW Critical Temperature Fault.*"
+        r"|System is going to shutdown due to GPU [SH]W CTF.*)",
+        on_gpu,
+        joins=30,
+    ),
+    Pattern(
+        "gpu:firmware_busy",
+        ("SMU: ", "SMU metrics", "end message 0x"),
+        rf"{_AMD}(?P<reason>SMU: (?:I'm not done|No response|response:0x(?!0*1\b)).*|Failed to export SMU metrics.*"
+        r"|[Ff]ailed to send message 0x.*)",
+        on_gpu,
+        joins=30,
+    ),
+    Pattern(
         "gpu:ring_timeout",
         (
             "GPU HANG",
