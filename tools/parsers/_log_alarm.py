@@ -32,7 +32,7 @@ _NOTHING = re.compile(
 )
 """Phrases that name trouble and tell that there is none; the rest of their line may still cry."""
 _HARMLESS = re.compile(
-    r"(?i:FAULT_INJECTION|fail_make_request|ACPI (?:BIOS )?"
+    r"(?i:FAULT_INJECTION|fail_make_request|collector initialized|containment capabilities|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"

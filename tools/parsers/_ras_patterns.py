@@ -88,7 +88,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(
         "edac:uncorrected",
         ("ncorrectable", "parity error", "ddr: redundant"),
-        _RAS + r"(?P<reason>.*(?:[Uu]ncorrectable|parity error(?!.*corrected)|ddr: redundant).*)",
+        _RAS + r"(?P<reason>.*(?:[Uu]ncorrectable|parity error(?!.*correct)|ddr: redundant).*)",
         on_node,
         refine=_refine_ras,
     ),
@@ -101,18 +101,19 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "network:link_error",
-        ("etransmission error(s)", "input pipe error(s)", "link error(s)"),
-        _RAS + r"(?P<reason>(?:(?P<count>\d+) )?(?:torus|tree) .*(?:retransmission|input pipe|link) error\(s\).*)",
+        ("etransmission error(s)", "input pipe error(s)", "link error(s)", "warning for torus", "warning for tree"),
+        _RAS + r"(?P<reason>(?:(?P<count>\d+) )?(?:torus|tree) .*(?:retransmission|input pipe|link) error\(s\).*"
+        r"|.*warning for (?:torus|tree) .*(?:wire|receiver|sender).*)",
         on_node,
     ),
     Pattern(
         "edac:corrected",
-        ("excessive soft failures", "detected and corrected", "parity error", "orrectable"),
+        ("excessive soft failures", "detected and corrected", "parity error", "orrectable", "attempting to correct"),
         _RAS
         + (
             r"(?P<reason>(?!.*microseconds).*(?:excessive soft failures|error\(s\)(?: \([^)]*\))? detected and "
             r"corrected|parity "
-            r"error.*corrected|[Cc]orrectable).*)"
+            r"error.*(?:corrected|attempting to correct)|[Cc]orrectable).*)"
         ),
         on_node,
     ),

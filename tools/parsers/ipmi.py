@@ -8,6 +8,7 @@ hexadecimal, a host name before each row. A deasserted record ends the asserted 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -255,7 +256,8 @@ def _read_sdr(cells: Sequence[str], *, piped: bool) -> _Record | None:
     if status not in _SDR_STATUS or not cells[0] or not (len(cells) in (3, 5) or not piped):
         return None
     words = cells[4] if len(cells) == 5 and piped else ""
-    return _Record(cells[0], _name_unit(words or cells[1]), _STATUS_WORDS.get(status) or words)
+    told = _STATUS_WORDS.get(status) or words or _read_supply(cells[0], cells[1])
+    return _Record(cells[0], _name_unit(words or cells[1]), told)
 
 
 _UNITS = {"degrees": "Temperature", "volts": "Voltage", "amps": "Current", "rpm": "Fan"}
@@ -269,12 +271,15 @@ def _name_unit(text: str) -> str:
 def _read_state(name: str, unit: str, status: str) -> str:
     if unit != "discrete":
         return _STATUS_WORDS.get(status.lower(), "")
-    if not _SUPPLY_STATUS.match(name) or not status.lower().startswith("0x") or len(status) != 6:
+    return _read_supply(name, status) if len(status) == len("0x0100") else ""
+
+
+def _read_supply(name: str, state: str) -> str:
+    """Spell the state of a power supply: two hex digits, and two of a second byte that holds nothing of it."""
+    digits = state[2:4] if state[:2].lower() == "0x" else ""
+    if not _SUPPLY_STATUS.match(name) or not re.fullmatch("[0-9A-Fa-f]{2}", digits):
         return ""
-    try:
-        bits = int(status[2:4], 16)
-    except ValueError:
-        return ""
+    bits = int(digits, 16)
     return ", ".join(words for bit, words in _SUPPLY_BITS.items() if bits & bit)
 
 
