@@ -243,11 +243,12 @@ _NCCL_SETUP = (
             "network IB not found",
             "etwork AWS Libfabric not found",
             "network plugin",
+            "find a protocol that worked",
         ),
         (
             r"NCCL WARN.*?(?P<reason>[Nn]o socket interface found.*|No interface found.*|No usable listening "
             r"interface.*"
-            r"|NET/IB ?: No device found.*|.*network \S+(?: \S+)? not found.*)"
+            r"|NET/IB ?: No device found.*|NET/OFI Unable to find a protocol that worked.*|.*network \S+(?: \S+)? not found.*)"
         ),
         on_job,
     ),
