@@ -165,6 +165,12 @@ md:degraded||[filer8: config_thread: raid.config.filesystem.disk.failed:error]: 
 disk:read_failed||Tue Mar  4 10:11:12 CET [filer8:disk.ioMediumError:warning]: Medium error on disk 0b.18: op 0x28:00884100:0008 sector 8841: SCSI:medium error
 limit:disk_space||[filer8: wafl_exempt04: wafl.vol.full:notice]: Insufficient space on volume stage8 to perform operation.
 storage:enclosure||[filer8: ses_admin: ses.status.psError:CRITICAL]: DS8841 (S/N 8) shelf 1 on channel 0b power supply error
+disk:slow_sync||2025-03-04 10:11:12.884100 W | wal: sync duration of 1.884s, expected less than 1s
+disk:slow_sync||{"level":"warn","ts":"2025-03-04T10:11:12.884Z","caller":"wal/wal.go:884","msg":"slow fdatasync","took":"1.884s","expected-duration":"1s"}
+disk:read_failed||InnoDB: Operating system error number 5 in a file operation.
+disk:read_failed||/build/ceph/src/os/bluestore/KernelDevice.cc: 884: FAILED assert(0 == "unexpected aio error")
+disk:read_failed||ERROR:  could not read block 8841 in file "base/88/41": Input/output error
+storage:path_error||taking drive /mnt/stage8 offline, time since last response 30.884s
 fsck:damage||/dev/sdt1: UNEXPECTED INCONSISTENCY; RUN fsck MANUALLY.
 fsck:damage||mount: /stage: can't read superblock on /dev/sdt1.
 mount:refused||mount: /stage: wrong fs type, bad option, bad superblock on /dev/sdt1, missing codepage or helper program, or other error.

@@ -37,6 +37,7 @@ from tools.parsers import (
     _service_patterns,
     _shared_fs_patterns,
     _spdk_patterns,
+    _store_patterns,
     _training_patterns,
 )
 from tools.parsers._app_forms import (
@@ -98,6 +99,7 @@ APPLICATION_PATTERNS: tuple[Pattern, ...] = (
     *_orchestrator_patterns.PATTERNS,
     *_service_patterns.PATTERNS,
     *_spdk_patterns.PATTERNS,
+    *_store_patterns.PATTERNS,
     *_filer_patterns.PATTERNS,
     *_fsck_patterns.PATTERNS,
     *_training_patterns.PATTERNS,
