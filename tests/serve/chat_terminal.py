@@ -53,6 +53,7 @@ class Terminal:
         self.child = pexpect.spawn(
             DAYTWO, words, env=env, cwd=str(cwd), encoding="utf-8", timeout=30, dimensions=(50, 160)
         )
+        self.child.delaybeforesend = None
 
     def wait(self, mark: str = READY) -> str:
         """Wait until it reads the next line; returns what was shown until then, without colours."""

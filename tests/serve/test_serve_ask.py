@@ -22,7 +22,7 @@ from evals.manners import Manners
 from evals.scripted import ScriptedServer
 from serve import chat_model
 from serve.ask import run_ask
-from serve.chat import open_chat
+from serve.chat import open_chat, run_list
 from serve.chat_commands import COMMANDS
 from serve.chat_desk import is_over, lay_out_text, open_desk
 from serve.chat_model import TalkModel
@@ -152,12 +152,14 @@ def test_a_pasted_text_that_is_no_log_is_an_error(place):
         lay_out_text(Desk(), "hello\nworld", "paste-1", Settings())
 
 
-def test_a_conversation_is_kept_with_every_handle(place, data_dir):
+def test_a_conversation_is_kept_with_every_handle(place, data_dir, capsys):
     chat = open_chat(Request((place / "kern.log",), store=False), load_settings())
     chat.read_paste("paste-1", FULL)
     chat.ask("why?")
     kept = find_session(data_dir, "last")
     assert kept.session_id == chat.session.session_id and kept.pastes == 1 and len(kept.turns) == 1
+    run_list()
+    assert kept.session_id in capsys.readouterr().out
     again = open_chat(Request(), load_settings(), kept.session_id[:-1])
     assert [(one.id, one.source, one.quote) for one in again.desk.book] == [
         (one.id, one.source, one.quote) for one in chat.desk.book

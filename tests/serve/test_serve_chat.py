@@ -4,27 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from chat_terminal import FULL, LOST, Terminal
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")  # the index of the runbooks is built once
-
-
-@pytest.fixture
-def chat(data_dir, tmp_path):
-    opened: list[Terminal] = []
-    (tmp_path / "kern.log").write_text(LOST, encoding="utf-8")
-
-    def open_chat(*words: str) -> Terminal:
-        opened.append(Terminal(["chat", *words], data_dir, tmp_path))
-        return opened[-1]
-
-    yield open_chat
-    for one in opened:
-        one.child.close(force=True)
+from chat_terminal import FULL
 
 
 def test_with_no_model_every_command_works_and_it_says_so(chat, tmp_path):

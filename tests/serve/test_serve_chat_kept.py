@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
+from pathlib import Path
 
-import pexpect
-import pytest
-from chat_terminal import DAYTWO, LOST, Terminal, answer_question, struck
+from chat_terminal import LOST, answer_question, struck
 
 from evals.conversation import Conversation
 from evals.manners import Manners
 from evals.scripted import ScriptedServer
 from evals.scripts import Answer
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")  # the index of the runbooks is built once
-
-
-@pytest.fixture
-def chat(data_dir, tmp_path):
-    opened: list[Terminal] = []
-    (tmp_path / "kern.log").write_text(LOST, encoding="utf-8")
-
-    def open_chat(*words: str) -> Terminal:
-        opened.append(Terminal(["chat", *words], data_dir, tmp_path))
-        return opened[-1]
-
-    yield open_chat
-    for one in opened:
-        one.child.close(force=True)
-
+from serve.triage import run_triage
+from serve.types import Request
 
 STEERING = "\x1b[2J\x1b]0;owned\x07\x1b]52;c;cm0gLXJmIH4K\x07\x9b2J\x1bP+q544e\x1b\\\x08\x08\u202egnp.exe"
 
 
-def test_a_conversation_goes_on_where_it_was_left(chat, data_dir):
+def test_a_conversation_goes_on_where_it_was_left(chat, chat_data_dir):
     with ScriptedServer(answer_question, manners=Manners()) as server:
         first = chat("kern.log", "--no-store", "--model", server.spec)
         first.wait()
         first.type("why is the card gone?")
         name = re.search(r"--resume (\S+)", first.leave())[1]
-        kept = data_dir / "chats" / f"{name}.json"
+        kept = chat_data_dir / "chats" / f"{name}.json"
         assert kept.stat().st_mode & 0o077 == 0, "lines of logs are nobody else's"
-        assert name in Terminal(["chat", "--list"], data_dir, data_dir).wait("goes on with one")
         second = chat("--resume", name[:-1], "--model", server.spec)
         opening = " ".join(second.wait().split())
         assert "gpu_off_bus" in opening and "why is the card gone?" in opening and "✗ It ran at 412 C" in opening
@@ -58,11 +37,10 @@ def test_a_conversation_goes_on_where_it_was_left(chat, data_dir):
     assert not any("412 C" in words for words in said), "what was struck out is not said again"
 
 
-def test_the_kept_cases_are_there_without_a_path(chat, data_dir, tmp_path):
-    triage = pexpect.spawn(
-        DAYTWO, ["triage", "kern.log"], cwd=str(tmp_path), env={**os.environ, "DAYTWO_DATA_DIR": str(data_dir)}
-    )
-    triage.expect(pexpect.EOF, timeout=30)
+def test_the_kept_cases_are_there_without_a_path(chat, chat_data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAYTWO_DATA_DIR", str(chat_data_dir))
+    monkeypatch.chdir(tmp_path)
+    run_triage(Request((Path("kern.log"),)), as_json=True)
     person = chat()
     assert "gpu_off_bus" in person.wait()
     assert "only the lines that were kept" in " ".join(person.type("what was not read?").split())

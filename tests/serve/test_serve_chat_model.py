@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
-from chat_terminal import LOST, Terminal, answer_at_length, answer_question, struck
+from chat_terminal import answer_at_length, answer_question, struck
 
 from evals.manners import Manners
 from evals.scripted import ScriptedServer
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")  # the index of the runbooks is built once
-
-
-@pytest.fixture
-def chat(data_dir, tmp_path):
-    opened: list[Terminal] = []
-    (tmp_path / "kern.log").write_text(LOST, encoding="utf-8")
-
-    def open_chat(*words: str) -> Terminal:
-        opened.append(Terminal(["chat", *words], data_dir, tmp_path))
-        return opened[-1]
-
-    yield open_chat
-    for one in opened:
-        one.child.close(force=True)
 
 
 def test_an_answer_is_drawn_as_it_grows_and_what_no_evidence_holds_is_struck_out(chat):
