@@ -19,7 +19,8 @@ _SPEAKERS = (
     r"|thermal_sys|thermal|IPv6|CPU\d*|CPUs?|printk|mem auto-init|LSM|efi|efifb|EFI|iommu|DMAR(?:-IR)?|AMD-Vi"
     r"|hpet\d*|serio|i8042|ledtrig-cpu|cryptd|APIC|IOAPIC|software IO TLB|Speculative Store Bypass|Spectre V\d"
     r"|RETBleed|MDS|TAA|L1TF|MMIO Stale Data|SRBDS|Mitigation|drop_monitor|fuse|Bluetooth|AppArmor|SELinux|audit"
-    r"|sdhci\S*|MTRR\w*|mtrr|RAS|hidraw|hid\S*|libphy|integrity|ima|evm|Calgary|intel_\w+|amd_\w+|mce|MCE|mmc\d"
+    r"|sdhci\S*|MTRR\w*|mtrr|RAS|hidraw|gpio\S*(?: \S+)?|chromeos_\w+"
+    r"|hid\S*|libphy|integrity|ima|evm|Calgary|intel_\w+|amd_\w+|mce|MCE|mmc\d"
     r"|process|mc|squashfs|IPI shorthand broadcast|alg|RAPL PMU|RPC|kvm|xor|raid6|md|ehci\S*|ohci\S*|uhci\S*"
     r"|xhci\S*|videodev|ip_tables|nf_conntrack|pstore|secureboot|lp|lpc_ich|pci_hotplug|bridge|landlock|clk|i2c\S*"
     r"|SCSI|scsi\d*|libata|ata\d\S*|ahci|NUMA|rfkill|Dynamic Preempt|cdrom|bio|wmi|rdac|emc|alua|async_tx|media"
@@ -32,7 +33,8 @@ _SPEAKERS = (
     r"|vdd-\w+|mdio\S*|nvgpu|ip6?_tables"
 )
 _BEGINNINGS = (
-    r"Linux version |init IO_APIC|IO-APIC|timer doesn|\.{2,3} ?[a-zA-Z]"
+    r" +with (?:arguments|environment):|ENERGY_PERF_BIAS|tcp_listen"
+    r"|Linux version |init IO_APIC|IO-APIC|timer doesn|\.{2,3} ?[a-zA-Z]"
     r"|Freeing |Built \d|Calibrating |Dentry cache|Inode-cache|Mount(?:point)?-cache|TCP \w+"
     r"|UDP\S* hash|Block layer|SCSI subsystem|On node \d|Movable zone|Zone (?:ranges|PFN)|Early memory|Initmem "
     r"|registered |Registered |Key type |futex hash|IOAPIC\[|NX \(|DMA\d* |Normal |HighMem |libata |Last level"
