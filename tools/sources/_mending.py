@@ -44,7 +44,7 @@ def read_mended(document: Document, lines: Sequence[Line]) -> Facts | None:
     variants = list(mend(lines))
     if not variants:
         return None
-    if _is_surely_folded(variants[-1], len(lines)):
+    if _is_surely_folded(variants[-1], sum(bool(line.text.strip()) for line in lines)):
         return _read_lines(document, variants[-1])
     best = max((_read_lines(document, variant) for variant in variants), key=_weigh)
     return best if _weigh(best) > _weigh(_read_lines(document, lines)) else None
@@ -56,7 +56,7 @@ def _is_surely_folded(joined: Sequence[Line], before: int) -> bool:
     Half a line may have told another thing, and so may half a row.
     """
     told = [line for line in joined if line.text.strip()]
-    if len(joined) == before or len(told) < 2:
+    if len(told) in (before, 0, 1):
         return False
     return all(_HEADED.match(line.text) for line in told) or (len(told) >= MIN_ROWS and before == 2 * len(told))
 
@@ -111,6 +111,8 @@ def join_folded(lines: Sequence[Line]) -> list[Line]:
     for line, before in zip(lines, [0, *lengths], strict=False):
         word = line.text.split(maxsplit=1)[0] if line.text.strip() else ""
         goes_on = bool(word) and before > 0 and before + 1 + len(word) > width and pieces < MAX_PIECES
+        # Rows of a table are all as long as the longest; the rest of a folded line is what was left of it.
+        goes_on = goes_on and (has_heads or len(line.text.rstrip()) < width)
         own = _DRAWN.match(line.text) or is_cut(line.text) or (has_heads and _HEADED.match(line.text))
         if goes_on and not own and not _DRAWN.match(joined[-1].text):
             joined[-1] = Line(joined[-1].number, f"{joined[-1].text.rstrip()} {line.text.strip()}")
