@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -31,6 +32,6 @@ def open_log() -> Any:  # noqa: ANN401 (structlog's own type is as wide)
     return structlog.stdlib.get_logger("daytwo")
 
 
-def _make_harmless(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _make_harmless(_: object, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Names of files and callers are foreign text, and an address may hold a password."""
     return {key: neutralise(redact_url(value)) if isinstance(value, str) else value for key, value in event.items()}

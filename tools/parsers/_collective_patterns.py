@@ -248,7 +248,8 @@ _NCCL_SETUP = (
         (
             r"NCCL WARN.*?(?P<reason>[Nn]o socket interface found.*|No interface found.*|No usable listening "
             r"interface.*"
-            r"|NET/IB ?: No device found.*|NET/OFI Unable to find a protocol that worked.*|.*network \S+(?: \S+)? not found.*)"
+            r"|NET/IB ?: No device found.*|NET/OFI Unable to find a protocol that worked.*"
+            r"|.*network \S+(?: \S+)? not found.*)"
         ),
         on_job,
     ),
