@@ -57,6 +57,11 @@ nic:no_media||PXE-E61: Media test failure, check cable
 clock:unsynchronised||ptp4l[70.7]: port 1: SLAVE to UNCALIBRATED on SYNCHRONIZATION_FAULT
 clock:wrong||ptp4l[70.7]: clockcheck: clock jumped forward or running faster than expected!
 network:timeout||libfabric:77:1700000000::efa:cq:efa_rdm_txe_handle_error():700<warn> err: 113, message: Unresponsive receiver (reachable by EFA device but handshake failed)
+nic:firmware|vmnic7|cpu9:20977)WARNING: bnxtnet: hwrm_send_msg:201: [vmnic7 : 0x450a70] HWRM cmd resp_len timeout, cmd_type 0x11(HWRM_FUNC_RESET) seq 7
+nic:path_moved|eth7|hv_netvsc 000d3a00-0007-0007-0007-000d3a000007 eth7: Data path switched from VF: enP9s1
+nic:link_down|ixgbe7|mac: [ID 486395 kern.info] NOTICE: ixgbe7 link down
+nic:complaint||ixgbevf 0000:07:10.0: PF still in reset state.  Is the PF interface up?
+nic:complaint||tn40xx: rxd_err = 0x70
 network:peer_lost||OSPF nbr 10.44.0.7 on interface vlan7 changed state from Full to Down
 nic:link_degraded||PortXmitDiscards counter delta threshold exceeded. Threshold is 200, calculated delta is 260.
 nic:link_down|LINK3|[APP] LINK3 (3) (0 Gbps) DOWN

@@ -127,7 +127,8 @@ PATTERNS: tuple[Pattern, ...] = (
         _DOWN_WORDS,
         (
             rf"(?:{AT}:? )?\b{_NETDEV}\b[:)]*\s*(?:.{{0,60}}?\b(?P<reason>Lost carrier|carrier: "
-            rf"link disconnected|\(reason 'carrier-changed'.*|link status definitely down|(?:NIC )?(?:Copper |Fibre )?"
+            r"link disconnected|\(reason 'carrier-changed'.*|link status definitely down|(?:NIC )?(?:Copper "
+            r"|Fibre )?"
             rf"[Ll]ink (?:is )?(?i:down)|state changed to DOWN|NCSI interface down))"
         ),
         on_nic,
@@ -257,6 +258,30 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?P<reason>SM port is down)",
         on_nic,
         joins=50,
+    ),
+    # A hypervisor takes a virtual function away while it services the host, and gives it back.
+    Pattern(
+        "nic:path_moved",
+        ("Data path switched", "VF unregistering", "VF slot "),
+        r"hv_netvsc \S+ (?P<device>\w+): (?P<reason>Data path switched from VF.*|VF unregistering.*"
+        r"|VF slot \d+ removed)",
+        on_nic,
+        joins=20,
+    ),
+    # What Solaris and illumos print: `mac: [ID 486395 kern.info] NOTICE: ixgbe2 link down`.
+    Pattern(
+        "",
+        (" link down", " link up"),
+        r"NOTICE: (?P<device>[a-z][a-z0-9]{1,12}\d) link (?P<state>down|up)\b",
+        on_nic,
+        refine=lambda f: {**f, "code": f"nic:link_{f.pop('state')}"},
+    ),
+    Pattern(
+        "nic:driver",
+        ("CQE ERR", "CQE remote", "CQE local"),
+        r"(?P<device>(?:mcxnex|hermon|tavor|mlxne)\d+): (?P<reason>CQE ERR.*|CQE (?:remote|local) .*error)",
+        on_nic,
+        joins=10,
     ),
     Pattern(
         "opensm:error",

@@ -12,9 +12,11 @@ from tools.parsers._nic_heads import AT, HEAD, LITERALS, flatten, flatten_head
 from tools.parsers._patterns import BDF, Fields, Pattern, on_nic
 
 _NO_COMPLAINT = re.compile(
-    r"(?i:error (?:recovery|reporting)|0 errors|no error|DDP package|flow control|ptp|hwmon|advance error|vlan|Direct "
+    r"(?i:error (?:recovery|reporting)|0 errors|no error|DDP package|flow control|ptp|hwmon|advance error|vlan"
+    r"|Direct "
     r"firmware|failed to (?:enable (?:AER|MSI)|(?:load|read) .*(?:vpd|dcb|firmware config))|reported first"
-    r"|error_detected callback|cannot (?:disable|change|enable) ASPM|PHC|clock register|FCoE|not supported|RSS|unplug)"
+    r"|error_detected callback|cannot (?:disable|change|enable) ASPM|PHC|clock register|FCoE|not supported|RSS"
+    r"|unplug)"
 )
 """Lines of a start that name trouble and mean none: optional features that a device or its firmware does not have."""
 _MILD = re.compile(r"(?i:non-fatal|recovered|successful|completed|resumed|in progress)")
@@ -40,7 +42,8 @@ _WATCHDOG = (
         "nic:driver",
         ("NETDEV WATCHDOG",),
         (
-            rf"(?:(?<![\w-])(?P<driver>[\w-]{{2,16}}) (?:(?P<pci>{BDF})|\S{{1,40}})(?: (?P<device>[\w.-]+))?: )?NETDEV "
+            rf"(?:(?<![\w-])(?P<driver>[\w-]{{2,16}}) (?:(?P<pci>{BDF})|\S{{1,40}})(?: (?P<device>[\w.-]+))?: "
+            r")?NETDEV "
             r"WATCHDOG: (?:(?:CPU: \d+: )"
             r"|(?P<watched>[\w.-]+)(?: \((?P<driver2>[\w-]+)\))?: )(?P<reason>transmit (?:queue"
             r" \d+ )?timed out.*)"
@@ -95,7 +98,8 @@ _WATCHDOG = (
             "is not a head!",
         ),
         (
-            rf"(?:{AT}(?::? (?P<device>[\w-]+)(?=:))?|(?P<driver2>[\w-]{{2,16}}) virtio\d+|(?P<driver3>[\w-]{{2,16}}))"
+            rf"(?:{AT}(?::? (?P<device>[\w-]+)(?=:))?|(?P<driver2>[\w-]{{2,16}}) virtio\d+"
+            rf"|(?P<driver3>[\w-]{{2,16}}))"
             rf"[: ].*?(?P<reason>[TH]\w+ "
             r"Unit Hang|(?i:tx hang).*|[Bb]ad (?:GSO|gso).*|Malicious (?:Driver Detection|event).*|TX driver issue.*"
             r"|Keep alive watchdog.*|Found a Tx that wasn't completed on time.*|.*lost tx completions.*|TX stuck.*"
@@ -159,6 +163,8 @@ _FIRMWARE = (
             "Adapter removed",
             "dapter FW dead",
             "timedout",
+            "HWRM cmd",
+            "FW_STATUS_REG",
             "hecksum is ",
             "hecksum Is ",
             "CheckSum",
@@ -173,8 +179,11 @@ _FIRMWARE = (
             r"|Hardware failure.*|HW Init failed.*|Hardware Error: -?\d+.*|DEVCMD timeout.*"
             r"|.*(?:timeout waiting for|error loading|failed to (?:load|start)).*8051.*|8051.*(?:error|timeout"
             r"|fail|crash).*"
-            r"|Entering SPC freeze.*|The ready bit has not been set.*|[Ii]nternal error detected.*|catastrophic error.*"
-            r"|[Ii]n?i?tial pf_reset failed.*|.*hw reset timeout.*|HWC: .*(?:timed out|timeout|fail).*|PCIe link lost.*"
+            r"|Entering SPC freeze.*|The ready bit has not been set.*|[Ii]nternal error detected.*"
+            r"|catastrophic error.*"
+            r"|[Ii]n?i?tial pf_reset failed.*|.*hw reset timeout.*|HWC: .*(?:timed out|timeout|fail).*"
+            r"|PCIe link lost.*"
+            r"|HWRM cmd resp_len timeout.*|.*FW_STATUS_REG: 0x0*[1-9a-f].*"
             r"|Adapter removed.*|.*cmdq\[\w+\].*timed ?out.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*)"
         ),
         on_nic,
@@ -198,7 +207,8 @@ _FIRMWARE = (
         (
             rf"(?:(?<![\w-])(?P<driver>[\w-]{{2,16}}) (?P<pci>{BDF})(?: (?P<device>[\w-]+))?:? .*?|\bGM: .*?|VAPI"
             rf"|KERNEL_IB.*?)(?P<reason>Firmware "
-            rf"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot [Vv]alid.*"
+            r"not responding.*|.*[Ff]irmware error detected.*|.*(?:NVM|EEPROM) [Cc]heck[Ss]um [Ii]s [Nn]ot "
+            r"[Vv]alid.*"
             rf"|LANai is not "
             rf"running.*|.*SRAM parity error.*|.*Local Catastrophic Error.*|eeprom check failed.*|PCIe link lost.*)"
         ),
@@ -295,7 +305,7 @@ LAST: tuple[Pattern, ...] = (
             rf"{HEAD}(?P<said>.{{0,200}}?)(?P<reason>\b(?:[Ff]ailed|FAILED|[Ff]ailure|[Ee]rrors?|ERROR|ERR"
             rf"|timed ?out|[Tt]imeout|hung"
             r"|[Uu]nable to|[Cc]annot|[Cc]ould not|abort(?:ed|ing)?|crash\w*|freeze|halted|dead|corrupt\w*"
-            r"|[Dd]egraded)\b.*)"
+            r"|[Dd]egraded|still in reset state|[rt]xd_err = 0x[1-9a-f]\w*)\b.*)"
         ),
         on_nic,
         refine=_refine_complaint,

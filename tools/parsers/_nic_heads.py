@@ -19,10 +19,13 @@ NAMES = (
     "sfc", "enic", "usnic", "nfp", "ionic", "pds_core", "hns3", "hns_roce_hw_v2", "hinic", "hinic3", "ena", "efa",
     "gve", "mana", "virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "hfi1", "ib_qib", "qib", "ib_ipath",
     "infinipath", "erdma", "ngbe", "txgbe", "ax88179_178a", "cdc_ncm", "octeon_ep", "ftgmac100",
+    "tn40xx", "pcnet32", "3c59x", "via-rhine", "eepro100", "stmmac", "mvneta", "mvpp2", "bcmgenet", "lan78xx",
+    "smsc95xx", "bnxtnet", "bnxtroce", "nmlx5_core", "nmlx4_core", "i40en", "icen", "ixgben", "igbn", "ntg3",
+    "qedentv", "elxnet", "qfle3", "ne1000",
 )
 # fmt: on
 """Names of drivers of Ethernet, InfiniBand and Omni-Path adapters, the longer first where one begins another."""
-_WORDS = frozenset({"ice", "ena", "efa", "enic", "ionic", "mana", "sfc", "alx", "gve", "erdma"})
+_WORDS = frozenset({"ice", "ena", "efa", "enic", "ionic", "mana", "sfc", "alx", "gve", "erdma", "icen"})
 """Names that also end common words, as that of the first does: they count only before a bus address."""
 LITERALS = tuple(f"{name} {digit}" for name in NAMES if name in _WORDS for digit in "07") + tuple(
     f"{name} " if len(name) < len("mlx4") else name for name in NAMES if name not in _WORDS
@@ -36,6 +39,8 @@ HEAD = (
     rf"(?:(?<![\w-])(?P<driver>{DRIVERS})(?: (?P<pci>{BDF})"
     # The mlx5 drivers print which function complains: `mlx5_function_setup:923:(pid 265): `.
     r"(?::? (?!\w{1,60}:\d{1,6}:\(pid )(?P<device>[A-Za-z][\w.@-]{0,30})(?=[:(]| \())?"
+    # The drivers of ESXi name the function first, and then the port: `hwrm_send_msg:201: [vmnic4 : 0x450a] `.
+    r"|: [\w.:-]{1,60}: \[(?P<device7>vmnic\d+)"
     r"|:? ?\[\w{1,60}:\d{1,6}\((?P<device6>[\w.:-]{0,30})\)\]"
     r"|(?:: | [\w.:-]{1,40}:? )(?P<device2>[A-Za-z][\w.@-]{0,30})(?=:)"
     r"|: (?P<device3>(?:eth|en|ib|em|p\d+p)[\w.@-]{1,15})"
@@ -59,7 +64,7 @@ def flatten(fields: Fields, **names: tuple[str, ...]) -> Fields:
 
 def flatten_head(fields: Fields) -> Fields:
     """Fold what the alternatives of :data:`HEAD` found, and drop what is no name of a port."""
-    made = flatten(fields, device=("device2", "device3", "device4", "device5", "device6"))
+    made = flatten(fields, device=("device2", "device3", "device4", "device5", "device6", "device7"))
     if _NO_NAME.match(made.get("device", "")):
         made.pop("device")
     return made
