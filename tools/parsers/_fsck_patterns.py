@@ -5,7 +5,7 @@ Known: e2fsprogs 1.3x to 1.47, xfsprogs 3 to 6, `mount` of util-linux 2.1x to 2.
 
 from __future__ import annotations
 
-from tools.parsers._patterns import Pattern, on_disk, on_node
+from tools.parsers._patterns import Pattern, no_event, on_disk, on_node
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -45,6 +45,7 @@ PATTERNS: tuple[Pattern, ...] = (
         r"(?P<reason>wrong fs type, bad option, bad superblock on (?P<device>[^\s,;]+).*)",
         on_node,
     ),
+    Pattern("", (" 0 bad blocks found",), r"Pass completed, 0 bad blocks found", on_node, refine=no_event),
     Pattern(
         "disk:read_failed",
         (
