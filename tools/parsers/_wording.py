@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
+from tools.parsers._kernel_forms import split_head
 from tools.parsers._log_alarm import MAX_LINES, drop_nothing, is_alarm, is_harmless
 from tools.types import Entity, Event, Line, Moment, Quote
 
@@ -70,7 +71,9 @@ def find_subject(text: str) -> str:
     """The fault that the words of one line speak of; empty where they speak of none."""
     if is_harmless(text):
         return ""
-    text = drop_nothing(text)
+    head = split_head(text)
+    # A host that is called after its trade speaks of nothing.
+    text = drop_nothing(f"{head.tag} {head.text}" if head.node else text)
     return next((row.fault for row in load_wording() if row.subject.search(text) and row.symptom.search(text)), "")
 
 
