@@ -34,12 +34,17 @@ PEER_HELP = "HolmesGPT: 7.9 s, 312 MB; OpenSRE: 0.5 s"
 CHILD_SECONDS = 600.0
 WATCH = """
 import json, resource, subprocess, sys, time
+told = 0.0
 with open(sys.argv[1], "wb") as output:
     started = time.perf_counter()
-    code = subprocess.call(sys.argv[2:], stdout=output, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    while piece := child.stdout.read1(1 << 20):
+        told = time.perf_counter() - started
+        output.write(piece)
+    code = child.wait()
     seconds = time.perf_counter() - started
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([seconds, used.ru_utime + used.ru_stime, used.ru_maxrss, code]))
+print(json.dumps([seconds, told, used.ru_utime + used.ru_stime, used.ru_maxrss, code]))
 """
 """A small program between: the peak of all children of a process is then that of one."""
 READ_ALONE = """
@@ -62,9 +67,10 @@ print(time.process_time() - started)
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What one program took: seconds by the wall and of one core, memory at its peak."""
+    """What one program took: seconds by the wall, to the last word it said, and of one core; memory at its peak."""
 
     seconds: float
+    told_seconds: float
     core_seconds: float
     resident_bytes: int
     exit_code: int
@@ -73,8 +79,8 @@ class Child:
 def measure_child(argv: Sequence[str], output: Path) -> Child:
     """Run a program to its end with its output in a file; what it took."""
     told = run_command([sys.executable, "-S", "-c", WATCH, str(output), *argv], timeout_seconds=CHILD_SECONDS)
-    seconds, core_seconds, kibibytes, code = json.loads(expect_success(told).stdout)
-    return Child(seconds, core_seconds, kibibytes * 1024, code)
+    seconds, told_seconds, core_seconds, kibibytes, code = json.loads(expect_success(told).stdout)
+    return Child(seconds, told_seconds, core_seconds, kibibytes * 1024, code)
 
 
 def measure_help(folder: Path) -> Iterator[str]:
@@ -87,20 +93,31 @@ def measure_help(folder: Path) -> Iterator[str]:
 
 
 def measure_small(folder: Path) -> Iterator[str]:
-    """Seconds from the shell to the verdict on one line, with the store and without; import of the parsers."""
+    """Seconds from the shell to the verdict on one line, with the store and without; import of the parsers.
+
+    Compiled code is kept, as that of an installed program is, whatever the environment says of it.
+    """
     path = folder / "small.log"
     path.write_text(f"Nov 14 07:00:01 n1 kernel: [ 1000.000001] {FAULT_LINE}\n", encoding="utf-8")
-    environment = ["env", f"DAYTWO_DATA_DIR={folder / 'small'}"]
+    kept = ("-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={folder / 'compiled'}")
+    environment = ["env", *kept, f"DAYTWO_DATA_DIR={folder / 'small'}"]
     for words, options in (("without the store", ["--no-store"]), ("with the store", [])):
         argv = [*environment, _command(), "triage", str(path), *options]
         measure_child(argv, folder / "small.txt")  # the first use makes the store
         runs = [measure_child(argv, folder / "small.txt") for _ in range(7)]
-        seconds, core = sorted(run.seconds for run in runs), min(run.core_seconds for run in runs)
-        took = f"{seconds[0]:.2f} s best, {median(seconds):.2f} s median of 7, {core:.2f} s of one core"
-        yield f"- triage of one line, {words}: {took}"
-    imports = sorted(float(_run_python(IMPORT_PARSERS)) for _ in range(7))
+        seconds, told = sorted(run.seconds for run in runs), sorted(run.told_seconds for run in runs)
+        took = f"verdict after {told[0]:.2f} s best, {median(told):.2f} s median of 7"
+        core = min(run.core_seconds for run in runs)
+        yield f"- triage of one line, {words}: {took}; end after {seconds[0]:.2f} s, {core:.2f} s of one core"
+    python = [*environment, sys.executable, "-c", IMPORT_PARSERS]
+    imports = sorted(_time_import(python, folder / "small.txt") for _ in range(7))
     took = f"{imports[0]:.3f} s of one core best, {median(imports):.3f} s median of 7"
     yield f"- import of all parsers, NumPy aside: {took}"
+
+
+def _time_import(argv: Sequence[str], output: Path) -> float:
+    measure_child(argv, output)
+    return float(output.read_text(encoding="utf-8"))
 
 
 def measure_log(folder: Path, size_bytes: int = LOG_BYTES) -> Iterator[str]:
@@ -216,11 +233,6 @@ def _measure_functions(name: str, tree: ast.Module) -> Iterator[tuple[int, str]]
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield (node.end_lineno or node.lineno) - node.lineno + 1, f"`{name}: {node.name}`"
-
-
-def _run_python(program: str, *arguments: str) -> str:
-    told = run_command([sys.executable, "-c", program, *arguments], timeout_seconds=CHILD_SECONDS)
-    return expect_success(told).stdout
 
 
 def _command() -> str:

@@ -104,6 +104,8 @@ def triage_request(
     facts = read_facts(request, settings, now)
     if see is not None:
         see(facts)
+    if endpoint is None and show is not None and (known := _recall_early(request, settings, facts)) is not None:
+        return _show_then_keep(request, settings, facts, now, Early(known, show))
     with (_open_store(settings) if request.store else None) or nullcontext() as store:
         memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
         if endpoint is None or show is not None:
@@ -122,6 +124,36 @@ def triage_request(
     if record is not None:
         for run in runs:
             record(run)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """What is needed to tell a verdict before the store is opened: its history, and where to show it."""
+
+    past: Past
+    show: Callable[[TriageReport, bool], None]
+
+
+def _recall_early(request: Request, settings: Settings, facts: Facts) -> Past | None:
+    """Read the history without the store where that is possible: to open it takes longer than a small triage."""
+    if not request.store or settings.store_url is not None:
+        return None
+    from agent.store import read_past_file
+
+    return read_past_file(settings.data_dir, find_hosts(facts))
+
+
+def _show_then_keep(request: Request, settings: Settings, facts: Facts, now: datetime, early: Early) -> TriageReport:
+    records: list[Record] = []
+    memory = Memory(early.past, records.extend, _read_boot(request, facts))
+    report = triage(facts, site=_build_site(settings), now=now, memory=memory)
+    early.show(report, True)
+    sys.stdout.flush()
+    with _open_store(settings) or nullcontext() as store:
+        if store is not None:
+            keep(store, report, facts, Kept(request, settings, (), records))
+        _act(report, store, settings, request, as_json=False)
     return report
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from agent.history import Past, Record, merge, spell_host
 from agent.store.models import CursorRow, RecordRow, VerdictRow
+from agent.store.past_file import read_record
 from tools.types import Entity, Event
 
 BATCH = 400
@@ -155,11 +156,7 @@ def _to_document(record: Record) -> dict[str, Any]:
 
 
 def _read_record(row: RecordRow) -> Record:
-    known = {field.name for field in fields(Record)}
-    document = {name: value for name, value in row.document.items() if name in known}
-    told = document.pop("entity")
-    entity = Entity(told["kind"], told["node"], told["name"]).with_ids(**told["ids"])
-    return Record(entity=entity, **document)
+    return read_record(row.document)
 
 
 def _batch(values: Iterable[str]) -> Iterator[list[str]]:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData, Text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, Dialect, Double, ForeignKey, Index, MetaData, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 Document = dict[str, Any]
-DOCUMENT_TYPE = JSON().with_variant(JSONB(), "postgresql")
+
+
+class DocumentType(TypeDecorator[Document]):
+    """JSON, and JSONB on PostgreSQL; what belongs to that database is imported for it alone."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type on one database."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON())
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB())
+
+
+DOCUMENT_TYPE = DocumentType()
 
 # Constraint names are fixed, so that a migration can name what it changes on either database.
 NAMES = {

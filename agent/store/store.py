@@ -30,6 +30,7 @@ from agent.store.ledger import (
     take_unread,
 )
 from agent.store.models import EventRow, RunRow, VerdictRow
+from agent.store.past_file import BUSY_SECONDS, DATABASE_NAME, find_folder
 from agent.store.positions import build_run, find_followed, move_position, note_told, take_followed
 from agent.store.upgrade import needs_upgrade, upgrade
 from agent.types import TriageReport, Verdict
@@ -37,9 +38,6 @@ from tools.errors import OperatorError, SiteConfigError
 from tools.harmless import redact_url
 from tools.types import Entity, Event
 
-DATABASE_NAME = "daytwo.db"
-BUSY_SECONDS = 30
-"""How long a writer waits for another one: a guess; one report is written in milliseconds."""
 MAX_ROWS = 1000
 
 
@@ -256,7 +254,7 @@ class Store:
 def open_store(data_dir: Path | None = None, *, url: str | None = None) -> Store:
     """Open the store and bring its tables up to date; see :func:`agent.store.open_store`."""
     if url is None:
-        folder = data_dir or Path("~/.local/share/daytwo").expanduser()
+        folder = find_folder(data_dir)
         _make_folder(folder)
         place = str(folder / DATABASE_NAME)
         engine = _build_sqlite_engine(folder / DATABASE_NAME)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy import Engine, inspect, text
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+from agent.store.past_file import MIGRATIONS, find_head
+
 MIGRATION_LOCK = 0x0DA7_2001
 """One number that all programs agree on, for PostgreSQL's advisory lock."""
-
-
-def find_head() -> str:
-    """The newest revision: revisions are numbered files, ``0001_first.py`` and on."""
-    return max(path.stem.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def needs_upgrade(engine: Engine) -> bool:

@@ -20,9 +20,11 @@ def test_the_log_has_one_fault_far_back(tmp_path):
 
 
 def test_a_child_is_measured(tmp_path):
-    child = measure_child([sys.executable, "-c", "import time; print('x'); time.sleep(0.2)"], tmp_path / "out")
+    program = "import time; print('x', flush=True); time.sleep(0.2)"
+    child = measure_child([sys.executable, "-c", program], tmp_path / "out")
     assert child.exit_code == 0
     assert 0.2 < child.seconds < 10
+    assert 0 < child.told_seconds < child.seconds - 0.15
     assert child.resident_bytes > 4 * 1024**2
     assert (tmp_path / "out").read_text(encoding="utf-8") == "x\n"
     assert measure_child([sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "out").exit_code == 3
