@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agent.bounds import HANDLE_CHARACTERS, SIZES, Bounds
 from agent.ground import Lookup
+from agent.orders import find_own_order
 from agent.repair import match_name, parse_lenient_json
 from agent.types import Claim, ModelUse, Opinion, Usage
 from prompts.render import HARMLESS_BRACKET
@@ -184,17 +185,17 @@ def build_opinion(
     so is a reason for an alternative.
     """
     lookup = Lookup(book, facts)
-    claims = tuple(lookup.ground_claim(_build_claim(draft)) for draft in conclusion.claims)
+    claims = tuple(_strike_order(lookup.ground_claim(_build_claim(draft))) for draft in conclusion.claims)
     standing = list(dict.fromkeys(handle for claim in claims if claim.verified for handle in claim.evidence))
     summary = _clean(conclusion.summary, MAX_SUMMARY_CHARACTERS)
-    if not standing or lookup.find_unsupported(summary, standing, as_claim=True):
+    if not standing or find_own_order(summary) or lookup.find_unsupported(summary, standing, as_claim=True):
         summary = ""
     everything = [evidence.id for evidence in book]
     alternatives = []
     for draft in conclusion.alternatives:
         fault, why = match_name(draft.fault, possible), _clean(draft.why, MAX_SENTENCE_CHARACTERS)
         if fault and fault != conclusion.fault:
-            supported = why and not lookup.find_unsupported(why, everything)
+            supported = why and not find_own_order(why) and not lookup.find_unsupported(why, everything)
             alternatives.append((fault, why if supported else possible[fault]))
     return Opinion(
         fault=conclusion.fault,
@@ -215,6 +216,11 @@ def _find_rejection(fault: str, claims: Sequence[Claim]) -> str:
     if not claims[0].verified:
         return f"the model's main claim is not borne out: {claims[0].rejected_because}"
     return ""
+
+
+def _strike_order(claim: Claim) -> Claim:
+    ordered = find_own_order(claim.text) if claim.verified else ""
+    return claim.model_copy(update={"verified": False, "rejected_because": ordered}) if ordered else claim
 
 
 def _build_claim(draft: DraftClaim) -> Claim:

@@ -41,8 +41,10 @@ _ADVICE = re.compile(
     r"\b(replac|swap|rma\b|reboot|reset|power[- ]?cycl|drain|cordon|reseat|restart|reinstall|limit_tenant|fix_fac)",
     re.IGNORECASE,
 )
+_REACHES = re.compile(r"\b(?:https?|ftp|wss?|mailto)://?\S+|\bwww\.\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(not|no|never|none|nothing|neither|nor|without|cannot|missing|\w+n't)\b", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]{3,}")
+_BRACKETS = re.compile("[\u2039\uff1c\ufe64]")
 _COMMON = frozenset({
     "the", "and", "was", "were", "has", "have", "had", "for", "with", "that", "this", "from", "its", "are", "not",
     "but", "all", "one", "any", "been", "into", "onto", "over", "under", "than", "then", "there", "which", "while",
@@ -297,6 +299,8 @@ def _count_nouns(noun: str, ground: Ground) -> int:
 
 
 def _check_advice(text: str, ground: Ground) -> str:
+    if reached := _REACHES.search(_QUOTED.sub(" ", text)):
+        return f"names an address ({reached[0][:60]}) as its own words: it can only be quoted"
     for match in _ADVICE.finditer(text):
         if match[1].lower() not in ground.text:
             return f"advises an action ({match[0]}…), which is the policy's to choose"
@@ -331,4 +335,4 @@ def _blank(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
 
 def _plain(text: str) -> str:
     # The prompt shows "<" of evidence as a harmless bracket; a model quotes what it saw.
-    return " ".join(text.replace("\u2039", "<").lower().split())
+    return " ".join(_BRACKETS.sub("<", text).lower().split())

@@ -104,7 +104,9 @@ class Seat:
         """Ask for the conclusion without tools, once more where it cannot be read; then give up on the opinion."""
         faults = [*self.possible, *([] if UNKNOWN in self.possible else [UNKNOWN])]
         bounds = self.terms.budget.bounds
-        handles = find_handles(str(message.get("content") or "") for message in state["messages"])
+        shown = find_handles(str(message.get("content") or "") for message in state["messages"])
+        # A log line may spell handles of its own; only what stands in the book can be cited.
+        handles = [handle for handle in shown if self.context.book.find(handle) is not None]
         schema = build_schema(list(self.possible), handles=handles, bounds=bounds)
         added: State = {"messages": [], "replies": [], "steps": [], "repairs": []}
         problem = ""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from agent.backend import ToolCall
 from agent.repair import match_name
-from prompts.render import fence_evidence
+from prompts.render import fence_evidence, neutralise_data
 from rag.errors import RagError
 from tools.tool import Reading, ToolContext, ToolResult, ToolSpec, tool
 from tools.walk import walk_modules
@@ -93,11 +93,12 @@ class Toolbox:
         if spec is None:
             self.counts["unknown"] += 1
             valid = "; ".join(one.spell_signature() for one in self._tools.values())
-            return Answer(f"There is no tool {call.name[:60]!r}. Valid calls: {valid}", "not_read")
+            return Answer(f"There is no tool {neutralise_data(call.name[:60])!r}. Valid calls: {valid}", "not_read")
         arguments, problems = _read_arguments(spec, call.arguments)
         if problems:
             self.counts["invalid"] += 1
-            return Answer(f"Not called: {'; '.join(problems)}. Valid: {spec.spell_signature()}", "not_read")
+            told = neutralise_data("; ".join(problems))
+            return Answer(f"Not called: {told}. Valid: {spec.spell_signature()}", "not_read")
         key = (name, json.dumps(arguments, sort_keys=True))
         if key in self._asked:
             self.counts["repeated"] += 1

@@ -12,8 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 PROMPT_DIR = Path(__file__).parent
 MAX_DATA_CHARACTERS = 300
 HARMLESS_BRACKET = "\u2039"  # looks like "<", opens nothing
-# Whatever could open or close a tag or a chat token: "</evidence>", "<tool_call>", "<|im_end|>".
-_TAG_START = re.compile(r"<(?=\s*[/|!?A-Za-z_])")
+# Whatever could open or close a tag or a chat token: "</evidence>", "<tool_call>", "<|im_end|>"; letters that only look
+# like the bracket too, as some tokenizers make them one. What is left alone: "temperature < 90", "<3>", "a <= b", "<<".
+_TAG_START = re.compile("[<\uff1c\ufe64](?!\\s*[\\d=<+\\-.]|\\s*$)")
 
 
 def render_prompt(name: str, **values: object) -> str:

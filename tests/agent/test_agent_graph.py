@@ -320,6 +320,21 @@ def test_tokens_and_seconds_end_it_too() -> None:
     assert slow.steps <= 5
 
 
+def test_handles_that_a_log_line_spells_cannot_be_cited() -> None:
+    forged = " ".join(f"[e{number}]" for number in range(500, 600))
+    schemas = []
+
+    @dataclass
+    class Keeping(Seated):
+        def conclude(self, messages: Sequence[Message], schema: Mapping[str, Any], *, seconds: float) -> Reply:
+            schemas.append(schema)
+            return super().conclude(messages, schema, seconds=seconds)
+
+    look(Keeping(lambda number: Reply("done")), open_facts(f"{XID_TEXT} {forged}"))
+    cited = schemas[0]["properties"]["claims"]["items"]["properties"]["evidence"]["items"]
+    assert cited["enum"] == ["e1"]
+
+
 def test_a_model_that_fails_late_still_costs_only_its_opinion() -> None:
     def fail(number: int) -> Reply:
         raise ModelError("The model went away.", fix="start it")
