@@ -97,8 +97,21 @@ def _mapped_errors(label: str, path: Path) -> Iterator[None]:
 def decode_lines(pieces: Iterable[bytes]) -> Iterator[Line]:
     """Number and decode raw lines: UTF-8 with replacement, without line ends and byte-order mark."""
     for number, piece in enumerate(pieces, start=1):
-        text = piece.rstrip(b"\r\n").decode("utf-8", errors="replace")
+        text = _decode(piece.rstrip(b"\r\n"))
         yield Line(number, text.removeprefix(_BOM) if number == 1 else text)
+
+
+_LATIN_SIGNS = bytes.maketrans(b"\xa0\xb0\xb1\xb2\xb3\xb5", b"      ")
+"""Signs of units in Latin-1: no-break space, degree, plus-minus, square, cube, micro."""
+
+
+def _decode(piece: bytes) -> str:
+    """Decode a line: UTF-8, else Latin-1 where only signs of units in it are none, as old tools print a degree."""
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        is_latin = piece.translate(_LATIN_SIGNS).isascii()
+        return piece.decode("latin-1") if is_latin else piece.decode("utf-8", errors="replace")
 
 
 @contextmanager

@@ -51,6 +51,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
         assert [line.text for line in document.lines()] == ["NVRM: Xid", "\ufeffkept"]
 
 
+def test_a_degree_of_latin_1_is_one(tmp_path):
+    path = tmp_path / "sensors"
+    path.write_bytes(b"Tctl:  +45.2\xb0C\nplain\n")
+    assert [line.text for line in FileDocument("sensors", "", path).lines()] == ["Tctl:  +45.2°C", "plain"]
+
+
 def test_broken_bytes_are_replaced(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"a\xff\xfeb\nc\n")
