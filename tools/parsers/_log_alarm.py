@@ -27,12 +27,12 @@ _ALARM = re.compile(
 )
 _NOTHING = re.compile(
     r"(?i:\b(?:0|no|zero|without) (?:\w+ )?(?:errors?|failures?)|errors?[ =:]+(?:0\b|none|remount)|error reporting"
-    r"|free space cache|correctable errors?: 0|error count since|errs: wr 0, rd 0|collector initialized"
+    r"|correctable errors?: 0|error count since|errs: wr 0, rd 0|collector initialized"
     r"|(?:error )?containment capabilities|timeouts? ?(?:set|is|of|[(=:])(?:ms\)=\d+)?|panic[ =]\d|crash ?kernel)"
 )
 """Phrases that name trouble and tell that there is none; the rest of their line may still cry."""
 _HARMLESS = re.compile(
-    r"(?i:FAULT_INJECTION|fail_make_request|collector initialized|containment capabilities|ACPI (?:BIOS )?"
+    r"(?i:free space cache|FAULT_INJECTION|fail_make_request|collector initialized|containment capabilities|ACPI (?:BIOS )?"
     r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"
