@@ -32,8 +32,9 @@ _NOTHING = re.compile(
 )
 """Phrases that name trouble and tell that there is none; the rest of their line may still cry."""
 _HARMLESS = re.compile(
-    r"(?i:free space cache|FAULT_INJECTION|fail_make_request|collector initialized|containment capabilities|ACPI (?:BIOS )?"
-    r"(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel|Failed password"
+    r"(?i:free space cache|FAULT_INJECTION|fail_make_request|collector initialized|containment capabilities"
+    r"|ACPI (?:BIOS )?(?:Error|Warning|Exception)|Firmware (?:Bug|Warn)|module verification failed|tainting kernel"
+    r"|Failed password"
     r"|authentication failure|Invalid user|kex_exchange|_OSC|fail2ban|Unable to read EDID|direct firmware load"
     r"|firmware:"
     r" failed to load|bad username|Connection (?:closed|reset) by (?:\w+ )*(?:user|[\d.]+ port)"
