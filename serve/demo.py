@@ -23,6 +23,7 @@ from tools.errors import DaytwoError, OperatorError
 from tools.shell import expect_success, install_hint, run_command
 
 INSTALL_SECONDS = 120.0
+PROVING_TRIES = 3
 EVIDENCE = Path(__file__).resolve().parent.parent / "examples" / "bad-night"
 NEXT_COMMANDS = (
     ("on a node of yours", "daytwo triage --host"),
@@ -112,11 +113,19 @@ def _triage_folder(settings: Settings, audience: Audience) -> TriageReport:
 
 
 def _triage_with_model(settings: Settings, audience: Audience) -> TriageReport:
+    from evals.manners import Manners
     from evals.scripted import ScriptedServer
+    from serve.model_check import prove_model, render_profile
 
-    with ScriptedServer("demo") as server:
-        request = Request((EVIDENCE,), model=server.spec, store=False)
-        return triage_request(request, settings, datetime.now(UTC), record=audience.runs.append, show=audience.show)
+    # A server as vLLM with an unfitting parser is: what it leaks, the preflight finds and repair puts right.
+    with ScriptedServer("demo", manners=Manners(engine="vllm", window_tokens=16_384, auto="tagged")) as server:
+        profile, kept = prove_model(server.spec, settings, tries=PROVING_TRIES)
+        try:
+            print_people(Text(), render_profile(profile, kept), Text())
+            request = Request((EVIDENCE,), model=server.spec, store=False)
+            return triage_request(request, settings, datetime.now(UTC), record=audience.runs.append, show=audience.show)
+        finally:
+            kept.unlink(missing_ok=True)
 
 
 def _has_bad_night(report: TriageReport) -> bool:
@@ -149,8 +158,8 @@ ACTS = (
     ),
     Act(
         "Act 3: the model in the seat",
-        "daytwo triage examples/bad-night --model http://127.0.0.1:PORT/v1#scripted",
-        "a model called tools and concluded; code looked its claims up and threw out the one that it made up.",
+        "daytwo model check URL#NAME; daytwo triage examples/bad-night --model URL#NAME",
+        "the endpoint was proven, then a model called tools and concluded; code threw out the claim that it made up.",
         _triage_with_model,
         _has_model,
     ),

@@ -38,6 +38,27 @@ def run_check(spec: str, settings: Settings, *, tries: int, as_json: bool, out: 
         ModelError: Nothing answers there as a model does.
         SiteConfigError: The profile cannot be kept.
     """
+    profile, kept = prove_model(spec, settings, tries=tries)
+    if out is not None:
+        save_profile(profile, out)
+    if as_json:
+        print_text(profile.model_dump_json(by_alias=True, indent=2))
+    else:
+        print_people(render_profile(profile, kept))
+    return 1 if profile.fitness == "not fit" else 0
+
+
+def prove_model(spec: str, settings: Settings, *, tries: int) -> tuple[ModelProfile, Path]:
+    """Check an endpoint and keep what was found where the agent looks for it.
+
+    Returns:
+        The profile, and where it is kept.
+
+    Raises:
+        OperatorError: `spec` is no endpoint.
+        ModelError: Nothing answers there as a model does.
+        SiteConfigError: The profile cannot be kept.
+    """
     url, name = parse_endpoint(spec)
     key = settings.model_key.get_secret_value() if settings.model_key else None
     endpoint = HttpEndpoint(url, name, key, settings.model_timeout_seconds)
@@ -50,14 +71,8 @@ def run_check(spec: str, settings: Settings, *, tries: int, as_json: bool, out: 
         concluding_seconds=settings.investigation_seconds * CONCLUDING_SHARE,
     )
     kept = place_profile(settings.data_dir, url, name)
-    for place in (kept, out):
-        if place is not None:
-            save_profile(profile, place)
-    if as_json:
-        print_text(profile.model_dump_json(by_alias=True, indent=2))
-    else:
-        print_people(render_profile(profile, kept))
-    return 1 if profile.fitness == "not fit" else 0
+    save_profile(profile, kept)
+    return profile, kept
 
 
 def _tell(stage: str) -> None:
