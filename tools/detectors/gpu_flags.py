@@ -2,7 +2,7 @@
 
 Source of the meanings: NVIDIA's GPU memory error management guide (row remapping, page retirement) and the NVML API
 reference (recovery action: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset). No threshold is a guess here:
-each flag is either set or not.
+each flag is either set or not, and DCGM fails a GPU of 60 retired pages, of the 64 that there can be.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ FAULTS = frozenset(
 )
 
 DETECTOR = "gpu_flags"
+RETIRED_SIGNALS = ("gpu_retired_pages_corrected_total", "gpu_retired_pages_uncorrected_total")
+MOST_RETIRED = 60
 RECOVERY_SIGNAL = "gpu_recovery_action"
 _SRAM_SIGNAL = "gpu_ecc_sram_threshold_exceeded"
 RECOVERY_WORDS = {1: "reset the GPU", 2: "reboot the node", 3: "drain peer-to-peer traffic", 4: "drain and reset"}
@@ -53,6 +55,8 @@ def detect(facts: Facts) -> list[Finding]:
             finding = _read_flag(row, flag)
             if finding is not None:
                 by_fault.setdefault(flag.fault, finding)
+        if (retired := _read_retired(row)) is not None:
+            by_fault.setdefault(retired.fault_hint, retired)
         recovery = _read_recovery(row) if not by_fault else None
         findings += [*by_fault.values(), *([recovery] if recovery is not None else [])]
     return findings
@@ -63,6 +67,14 @@ def _read_flag(row: Row, flag: _Flag) -> Finding | None:
     if not reading or reading < 1:
         return None
     return _build(row, flag, settles=True)
+
+
+def _read_retired(row: Row) -> Finding | None:
+    counts = [count for signal in RETIRED_SIGNALS if (count := row.latest(signal)) is not None]
+    if sum(counts) < MOST_RETIRED:
+        return None
+    note = f"{sum(counts):.0f} pages are retired, of the 64 that there can be"
+    return _build(row, _Flag(RETIRED_SIGNALS[-1], "gpu_memory_remap_failure", "critical", note), settles=False)
 
 
 def _read_recovery(row: Row) -> Finding | None:
