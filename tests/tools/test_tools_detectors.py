@@ -173,8 +173,11 @@ def hints(module, rows, **more):
         ({"gpu_recovery_action": 0.0, "gpu_row_remap_pending": 0.0}, None),
         ({"gpu_ecc_corrected_volatile_total": 5000.0, "gpu_ecc_uncorrected_aggregate_total": 3.0}, None),
         ({"gpu_row_remap_pending": np.nan}, None),
-        ({"gpu_retired_pages_corrected_total": 41, "gpu_retired_pages_uncorrected_total": 19}, "gpu_memory_remap_failure"),
-        ({"gpu_retired_pages_corrected_total": 40, "gpu_retired_pages_uncorrected_total": 19}, ""),
+        (
+            {"gpu_retired_pages_corrected_total": 41, "gpu_retired_pages_uncorrected_total": 19},
+            ("gpu_memory_remap_failure", False),
+        ),
+        ({"gpu_retired_pages_corrected_total": 40, "gpu_retired_pages_uncorrected_total": 19}, None),
     ],
 )
 def test_gpu_flags(readings, expected):
