@@ -7,6 +7,7 @@ tool to say that it has seen enough; a model that takes no tools at all is told 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from agent.backend import Message, Reply, ToolCall
 from agent.bounds import drop_limits
 from agent.profile import ModelProfile
 from agent.repair import match_name, repair_reply
+from agent.tokens import count_text_tokens
 from prompts.render import render_prompt
 
 FINISH = "finish"
@@ -31,8 +33,10 @@ FINISH_TOOL: Mapping[str, Any] = {
 DONE = "done"
 MAX_SPOKEN_CHARACTERS = 2000
 KEPT_RESULTS = 2
-CHARACTERS_PER_TOKEN = 3
-"""For what must fit: logs and numbers take more tokens than prose, so fewer characters each (a safe guess)."""
+TOKENS_PER_MESSAGE = 5
+"""What a chat template writes around each message of Qwen: two marks, the role, two line ends."""
+MARGIN = 1.05
+"""For what must fit: other vocabularies cut a little finer than Qwen's (a guess)."""
 _HANDLE = re.compile(r"^\s*\[(e\d+)\]", re.MULTILINE)
 
 
@@ -109,9 +113,14 @@ def _spell_message(message: Message) -> tuple[str, str]:
 
 
 def count_tokens(messages: Sequence[Message]) -> int:
-    """Estimate on the safe side how many tokens messages take."""
-    written = sum(len(str(one.get("content") or "")) + len(json.dumps(one.get("tool_calls", ""))) for one in messages)
-    return written // CHARACTERS_PER_TOKEN
+    """Count on the safe side how many tokens messages take."""
+    written = sum(
+        count_text_tokens(str(one.get("content") or ""))
+        + (count_text_tokens(json.dumps(one["tool_calls"])) if one.get("tool_calls") else 0)
+        + TOKENS_PER_MESSAGE
+        for one in messages
+    )
+    return math.ceil(written * MARGIN)
 
 
 def fit_messages(messages: Sequence[Message], room_tokens: int) -> list[Message]:

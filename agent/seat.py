@@ -20,6 +20,7 @@ from agent.repair import repair_reply
 from agent.run import Run, build_step
 from agent.state import State
 from agent.toolbox import Toolbox
+from agent.tracing import trace_tool
 from agent.types import Case, ModelUse, Opinion, Usage
 from agent.verdicts import build_verdict
 from prompts.render import hash_prompt, render_prompt
@@ -89,15 +90,15 @@ class Seat:
 
     def tools(self, state: State) -> State:
         """Answer every call; a call that cannot be made is answered with what would be valid."""
-        messages: list[Message] = []
-        steps = []
-        for call in state["calls"]:
-            began = time.monotonic()
-            answer = self.toolbox.call(call)
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": answer.text})
-            steps.append(
-                build_step("tool", call.name, answer.text, seconds=_since(began), arguments=call.arguments[:1000])
-            )
+        answers = self.toolbox.call_all(state["calls"], lambda call: trace_tool(self._name_tool(call), call.id))
+        asked = list(zip(state["calls"], answers, strict=True))
+        messages: list[Message] = [
+            {"role": "tool", "tool_call_id": call.id, "content": answer.text} for call, answer in asked
+        ]
+        steps = [
+            build_step("tool", call.name, answer.text, seconds=answer.seconds, arguments=call.arguments[:1000])
+            for call, answer in asked
+        ]
         return {"messages": messages, "steps": steps, "calls": ()}
 
     def conclude(self, state: State) -> State:
@@ -142,7 +143,7 @@ class Seat:
             opinion = Opinion(fault=UNKNOWN, summary="", model=model, usage=usage, rejected=rejected)
         else:
             opinion = build_opinion(
-                conclusion, self.context.book, self.context.facts, self.possible, model=model, usage=usage
+                conclusion, self.context.book, self.context.everything, self.possible, model=model, usage=usage
             )
         result = json.dumps([claim.model_dump() for claim in opinion.claims])
         return {"opinion": opinion, "steps": [build_step("ground", "claims", result, seconds=_since(began))]}
@@ -181,6 +182,9 @@ class Seat:
             )
             self.record_run(run)
         return {}
+
+    def _name_tool(self, call: ToolCall) -> str:
+        return call.name if call.name in self.toolbox.schemas else UNKNOWN
 
     def choose_next(self, state: State) -> str:
         """Choose the node that follows: open calls first, then the model, and the conclusion as the last step."""

@@ -6,9 +6,13 @@ Every call ends in a text that the model can go on with, whatever it asked for; 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -58,6 +62,20 @@ class Answer:
     text: str
     reading: Reading
     evidence: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that can be made: its tool, its arguments and its number."""
+
+    call: ToolCall
+    spec: ToolSpec[Any]
+    arguments: Mapping[str, Any]
+    number: int
+
+
+Watch = Callable[[ToolCall], AbstractContextManager[object]]
 
 
 class Toolbox:
@@ -85,8 +103,33 @@ class Toolbox:
         """The tools in the form of the chat completions API; the same bytes for every case."""
         return build_definitions()
 
+    @property
+    def available(self) -> dict[str, bool]:
+        """Tool name to whether there is anything for it to read; decided here, not by the model."""
+        return {name: NEEDS.get(name, _always)(self._context, self._library) for name in self._tools}
+
     def call(self, call: ToolCall) -> Answer:
         """Do what a call asks, or say what would be valid instead."""
+        return self.call_all([call])[0]
+
+    def call_all(self, calls: Sequence[ToolCall], watch: Watch | None = None) -> list[Answer]:
+        """Do what the calls of one answer ask, side by side; the answers come in the order of the calls.
+
+        Args:
+            calls: They do not wait for one another: none can ask for what another one is about to show.
+            watch: Opened around each call that is made, in its thread.
+        """
+        asked = [self._prepare(call) for call in calls]
+        questions = [one for one in asked if isinstance(one, Question)]
+        opened = watch or _unwatched
+        if len(questions) < 2:
+            answers = [self._answer(one, self._context, opened) for one in questions]
+        else:
+            answers = self._answer_abreast(questions, opened)
+        told = iter(answers)
+        return [next(told) if isinstance(one, Question) else one for one in asked]
+
+    def _prepare(self, call: ToolCall) -> Question | Answer:
         self.counts["calls"] += 1
         name = match_name(call.name, self._tools)
         spec = self._tools.get(name)
@@ -108,15 +151,37 @@ class Toolbox:
                 "empty",
             )
         self._asked[key] = self.counts["calls"]
-        result = self._run(spec, arguments)
+        return Question(call, spec, arguments, self.counts["calls"])
+
+    def _answer_abreast(self, questions: Sequence[Question], watch: Watch) -> list[Answer]:
+        book = self._context.book
+        pages = [book.open_page(str(one.number)) for one in questions]
+        contexts = [replace(self._context, book=page) for page in pages]
+        with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+            running = [
+                pool.submit(copy_context().run, self._answer, one, context, watch)
+                for one, context in zip(questions, contexts, strict=True)
+            ]
+            answers = [one.result() for one in running]
+        numbered = []
+        for answer, page in zip(answers, pages, strict=True):
+            text, real = book.take_in(page, answer.text)
+            numbered.append(replace(answer, text=text, evidence=tuple(real.get(one, one) for one in answer.evidence)))
+        return numbered
+
+    def _answer(self, question: Question, context: ToolContext, watch: Watch) -> Answer:
+        began = time.monotonic()
+        with watch(question.call):
+            result = self._run(question.spec, question.arguments, context)
         if result.reading != "ok":
             self.counts[result.reading] += 1
-        return Answer(_render(result, self.counts["calls"]), result.reading, result.evidence)
+        text = _render(result, question.number)
+        return Answer(text, result.reading, result.evidence, time.monotonic() - began)
 
-    def _run(self, spec: ToolSpec[Any], arguments: Mapping[str, Any]) -> ToolResult:
+    def _run(self, spec: ToolSpec[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         if spec.name == search_runbooks.name:
             return _search(self._library, str(arguments["query"]))
-        return spec(self._context, **arguments)
+        return spec(context, **arguments)
 
 
 @tool
@@ -130,6 +195,34 @@ def search_runbooks(context: ToolContext, query: str) -> ToolResult:
         query: The symptom in a few words.
     """
     return _search(None, query)
+
+
+def _always(context: ToolContext, library: Library | None) -> bool:
+    return True
+
+
+def _unwatched(call: ToolCall) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def _has_kind(context: ToolContext, kind: str) -> bool:
+    return any(entity.kind == kind for window in context.everything.windows for entity in window.entities)
+
+
+def _has_relation(context: ToolContext, *relations: str) -> bool:
+    return any(link.relation in relations for link in context.everything.links)
+
+
+NEEDS: Mapping[str, Callable[[ToolContext, Library | None], bool]] = {
+    "read_disks_and_guests": lambda context, _: _has_kind(context, "disk") or _has_relation(context, "uses"),
+    "read_jobs": lambda context, _: _has_relation(context, "runs_on") or any(e.job for e in context.everything.events),
+    "read_neighbours": lambda context, _: len(context.everything.inventory) > 1 or bool(context.everything.links),
+    "read_nic_counters": lambda context, _: _has_kind(context, "nic"),
+    "read_past_cases": lambda context, _: bool(context.past),
+    "read_readings": lambda context, _: bool(context.everything.windows),
+    "search_runbooks": lambda _, library: library is not None,
+}
+"""What a tool lives on; one that is not named can always be asked."""
 
 
 @cache

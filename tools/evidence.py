@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tools.clock import format_moment
 from tools.harmless import neutralise
@@ -73,8 +73,77 @@ class EvidenceBook:
         """Look a handle up; None where no such evidence was ever shown."""
         return self._by_id.get(evidence_id.strip().lower())
 
+    def open_page(self, name: str) -> EvidencePage:
+        """Open a page for a call that runs beside others: it numbers nothing until :meth:`take_in`."""
+        return EvidencePage(self, name)
+
+    def take_in(self, page: EvidencePage, text: str) -> tuple[str, dict[str, str]]:
+        """Number what a page holds, in its order.
+
+        Returns:
+            The text with the real handles, and provisional to real handle.
+        """
+        real: dict[str, str] = {}
+        for evidence in page.added:
+            known = self._by_key.get((evidence.source, page.texts[evidence.id]))
+            if known is None:
+                known = replace(evidence, id=f"e{len(self._by_id) + 1}")
+                self._by_key[known.source, page.texts[evidence.id]] = known
+                self._by_id[known.id] = known
+            real[evidence.id] = known.id
+            text = text.replace(evidence.id, known.id)
+        return text, real
+
     def __iter__(self) -> Iterator[Evidence]:
         return iter(self._by_id.values())
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+
+class EvidencePage(EvidenceBook):
+    """Where one of several calls at a time notes what it shows; the book numbers it afterwards, in the calls' order.
+
+    So handles are the same whichever call was faster. A provisional handle holds a character that no evidence can, as
+    it is taken out of every quote.
+    """
+
+    def __init__(self, book: EvidenceBook, name: str) -> None:
+        super().__init__()
+        self._book = book
+        self._name = name
+        self.texts: dict[str, str] = {}
+
+    @property
+    def added(self) -> tuple[Evidence, ...]:
+        """What the call showed that the book does not hold, in order."""
+        return tuple(self._by_id.values())
+
+    def add(
+        self,
+        quote: Quote,
+        *,
+        start: Moment = NO_MOMENT,
+        end: Moment | None = None,
+        values: Mapping[str, float | str] | None = None,
+    ) -> Evidence:
+        """Note a quote under a provisional handle, or return the evidence of the book that stands for it."""
+        known = self._book._by_key.get((quote.place, quote.text))
+        if known is not None:
+            return known
+        evidence = super().add(quote, start=start, end=end, values=values)
+        if evidence.id in self.texts:
+            return evidence
+        noted = replace(evidence, id=f"\x00{self._name}.{len(self.texts) + 1}\x00")
+        del self._by_id[evidence.id]
+        self._by_id[noted.id] = noted
+        self._by_key[quote.place, quote.text] = noted
+        self.texts[noted.id] = quote.text
+        return noted
+
+    def find(self, evidence_id: str) -> Evidence | None:
+        """Look a handle up in the book: a call knows only what was shown before it."""
+        return self._book.find(evidence_id)
+
+    def __len__(self) -> int:
+        return len(self._book)

@@ -1,7 +1,7 @@
 """What should be there: the site's inventory, one row a node.
 
-Columns ``node,site,hall,rack,sku,gpu_model,gpus,nics,state,owner,aliases``; only ``node`` must be there. Aliases are
-apart by semicolons or spaces.
+Columns ``node,site,hall,rack,sku,gpu_model,gpus,nics,state,owner,aliases,leaf,nvlink_domain,storage``; only ``node``
+must be there. Aliases and storage systems are apart by semicolons or spaces.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from pathlib import Path
 from tools.errors import SiteConfigError
 from tools.types import Inventory, Quote
 
-COLUMNS = ("node", "site", "hall", "rack", "sku", "gpu_model", "gpus", "nics", "state", "owner", "aliases")
+COLUMNS = (
+    "node", "site", "hall", "rack", "sku", "gpu_model", "gpus", "nics", "state", "owner", "aliases",
+    "leaf", "nvlink_domain", "storage",
+)  # fmt: skip
 STATES = frozenset({"burn_in", "production", "maintenance", "retired"})
 _EXAMPLE = "node,rack,gpu_model,gpus,nics,state"
 
@@ -72,9 +75,16 @@ def parse_row(row: Mapping[str, str | None], quote: Quote) -> Inventory:
         rack=cells.get("rack", ""),
         site=cells.get("site", ""),
         owner=cells.get("owner", ""),
-        aliases=tuple(name for name in re.split(r"[;|\s]+", cells.get("aliases", "")) if name),
+        aliases=_read_names(cells, "aliases"),
         quote=quote,
+        leaf=cells.get("leaf", ""),
+        nvlink_domain=cells.get("nvlink_domain", ""),
+        storage=_read_names(cells, "storage"),
     )
+
+
+def _read_names(cells: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[;|\s]+", cells.get(name, "")) if word)
 
 
 def _read_count(cells: Mapping[str, str], name: str) -> int | None:

@@ -15,7 +15,7 @@ def read_coverage(context: ToolContext) -> ToolResult:
 
     Like `daytwo doctor`.
     """
-    rows = sorted(context.facts.coverage, key=lambda row: ORDER[row.status])
+    rows = sorted(context.everything.coverage, key=lambda row: ORDER[row.status])
     if not rows:
         return ToolResult("nothing tells what was read", 0, 0, "daytwo doctor", "not_read")
     shown = [context.book.add(Quote(f"coverage {row.entity}", None, _spell(row))) for row in rows[:MAX_ROWS]]

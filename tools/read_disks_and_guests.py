@@ -31,12 +31,12 @@ def read_disks_and_guests(context: ToolContext, node: str = "") -> ToolResult:
         context: The facts and the book of evidence.
         node: Host name; "" for all hosts.
     """
-    index = EntityIndex(context.facts)
+    index = EntityIndex(context.everything)
     disks = _find_disks(context, index, node)
-    uses = [link for link in context.facts.links if link.relation == "uses" and link.object.kind == "disk"]
+    uses = [link for link in context.everything.links if link.relation == "uses" and link.object.kind == "disk"]
     command = "iostat -x 1 2; virsh list; virsh domblklist GUEST"
     if not disks:
-        state, note = read_state(context.facts, ("disk", "guests"), node)
+        state, note = read_state(context.everything, ("disk", "guests"), node)
         return ToolResult(f"no disk readings{f' ({note})' if note else ''}", 0, 0, command, state)
     ranked = sorted(disks.items(), key=lambda item: -(item[1][0].latest(item[1][1], COLUMNS[0][0]) or 0.0))
     rows: list[str] = []
@@ -51,7 +51,7 @@ def read_disks_and_guests(context: ToolContext, node: str = "") -> ToolResult:
             shown = context.book.add(link.quote)
             rows.append("  " + show_evidence(shown, f"{link.subject} uses {disk}"))
             handles.append(shown.id)
-    state, note = read_state(context.facts, ("guests",), node)
+    state, note = read_state(context.everything, ("guests",), node)
     if not uses:
         rows.append(f"guests: {'none listed' if state == 'empty' else f'not read ({note})'}")
     narrow = "name one node" if len(disks) > MAX_DISKS else ""
@@ -60,7 +60,7 @@ def read_disks_and_guests(context: ToolContext, node: str = "") -> ToolResult:
 
 def _find_disks(context: ToolContext, index: EntityIndex, node: str) -> dict[Entity, tuple[Window, int]]:
     found: dict[Entity, tuple[Window, int]] = {}
-    for window in context.facts.windows:
+    for window in context.everything.windows:
         for row, entity in enumerate(window.entities):
             if entity.kind == "disk" and same_node(entity.node, node) and COLUMNS[0][0] in window.values:
                 found[index.resolve(entity)] = (window, row)

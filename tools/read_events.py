@@ -36,7 +36,7 @@ def read_events(
         around: An evidence handle such as e1, or an RFC 3339 time; "" for any time.
         limit: Most rows to show, at most 30.
     """
-    index = EntityIndex(context.facts)
+    index = EntityIndex(context.everything)
     wanted = index.find(entity)
     if entity and not wanted:
         return _unknown_entity(entity, index)
@@ -45,7 +45,7 @@ def read_events(
         return ToolResult(problem, 0, 0, "", "not_read")
     events = [
         event
-        for event in context.facts.events
+        for event in context.everything.events
         if _on_any(event, wanted, index) and _has_code(event, code) and near(event)
     ]
     command = _spell_command(events, code)
@@ -107,7 +107,7 @@ def _build_clock_filter(context: ToolContext, around: str) -> tuple[Callable[[Ev
         return (lambda event: True), ""
     evidence = context.book.find(around)
     if evidence is not None:
-        anchor = next((e for e in context.facts.events if e.quote.place == evidence.source), None)
+        anchor = next((e for e in context.everything.events if e.quote.place == evidence.source), None)
         if anchor is None:
             return (lambda event: False), f"{around} is no log line; give a handle of a log line or a time"
         return (lambda event: _within(measure_distance(anchor, event).seconds)), ""
@@ -141,12 +141,12 @@ def _spell_command(events: Sequence[Event], code: str) -> str:
 
 def _explain_empty(context: ToolContext, entity: str, code: str, wanted: Sequence[Entity], command: str) -> ToolResult:
     node = wanted[0].node if wanted else ""
-    state, note = read_state(context.facts, LOG_DOMAINS, node)
+    state, note = read_state(context.everything, LOG_DOMAINS, node)
     # Events of other kinds prove that logs were read even where the coverage does not list them.
-    if state == "not_read" and context.facts.events:
+    if state == "not_read" and context.everything.events:
         state, note = "empty", note
     what = f"no event{f' {code}' if code else ''}{f' on {entity}' if entity else ''}"
-    codes = ", ".join(sorted({event.code for event in context.facts.events})[:20])
+    codes = ", ".join(sorted({event.code for event in context.everything.events})[:20])
     hint = f"; codes that were seen: {codes}" if codes else ""
     return ToolResult(f"{what}{f' ({note})' if note else ''}{hint}", 0, 0, command, state)
 

@@ -47,7 +47,7 @@ def _find_neighbours(context: ToolContext, evidence: Evidence) -> list[Event]:
         return []
     return [
         event
-        for event in context.facts.events
+        for event in context.everything.events
         if event.quote.source == source
         and event.quote.line is not None
         and 0 < abs(event.quote.line - int(line)) <= NEIGHBOUR_LINES

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tools.evidence import Evidence, EvidenceBook
 from tools.lookup import EntityIndex, list_names, read_state
 from tools.tool import Reading, ToolContext, ToolResult, show_evidence, tool
 from tools.types import Domain, Entity, Moment, Quote, Window
@@ -39,8 +40,10 @@ class Series:
         peers = self._read_peers()
         if peers:
             middle = float(np.median(peers))
-            values |= {f"peers_median_{self.signal}": middle, "peers": float(len(peers))}
+            rank = 1.0 + sum(peer > self.latest for peer in peers)
+            values |= {f"peers_median_{self.signal}": middle, "peers": float(len(peers)), "rank_from_the_highest": rank}
             text += f"; {len(peers)} peers: median {_spell(middle)}, {_spell(min(peers))} to {_spell(max(peers))}"
+            text += f", this is number {rank:.0f} from the highest"
         return text, values
 
     def _read_peers(self) -> list[float]:
@@ -52,7 +55,7 @@ class Series:
 
 @tool
 def read_readings(context: ToolContext, entity: str, signals: list[str]) -> ToolResult:
-    """Read the numbers of one entity against its peers of the same kind and its own range.
+    """Read the numbers of one entity against its peers of the same kind (median, rank) and its own past.
 
     Base units stand in the names. Like `nvidia-smi -q -i 3` or `iostat -x 1`.
 
@@ -61,20 +64,18 @@ def read_readings(context: ToolContext, entity: str, signals: list[str]) -> Tool
         entity: A gpu, disk, nic, guest or node as spelled in the brief.
         signals: Signals or parts of their names, such as temperature or gpu_power; [] for all.
     """
-    index = EntityIndex(context.facts)
+    index = EntityIndex(context.everything)
     wanted = index.find(entity)
     if not wanted:
         return ToolResult(f"no entity goes by {entity!r} here; known: {list_names(index.known)}", 0, 0, "", "not_read")
-    found = [(one, reading) for one in wanted for reading in _find_readings(context.facts.windows, one, index)]
+    found = [(one, reading) for one in wanted for reading in find_series(context.everything.windows, one, index)]
     kept = [(one, reading) for one, reading in found if _is_asked(reading.signal, signals)]
     command = _spell_command(wanted[0], found[0][1].window if found else None)
     if not kept:
         return _explain_empty(context, wanted[0], [reading.signal for _, reading in found], command)
     rows, handles = [], []
     for one, reading in kept[:MAX_SIGNALS]:
-        text, values = reading.describe(one)
-        start, end = _span_of(reading.window)
-        evidence = context.book.add(Quote(reading.window.source, None, text), start=start, end=end, values=values)
+        evidence = describe_series(context.book, one, reading)
         rows.append(show_evidence(evidence))
         handles.append(evidence.id)
     state: Reading = "ok" if any(series.latest is not None for _, series in kept) else "not_read"
@@ -82,7 +83,15 @@ def read_readings(context: ToolContext, entity: str, signals: list[str]) -> Tool
     return ToolResult("\n".join(rows), len(rows), len(kept), command, state, tuple(handles), narrow)
 
 
-def _find_readings(windows: Sequence[Window], entity: Entity, index: EntityIndex) -> Iterator[Series]:
+def describe_series(book: EvidenceBook, entity: Entity, series: Series) -> Evidence:
+    """Number one signal of one entity, with its range, its peers and the span of its window."""
+    text, values = series.describe(entity)
+    start, end = _span_of(series.window)
+    return book.add(Quote(series.window.source, None, text), start=start, end=end, values=values)
+
+
+def find_series(windows: Sequence[Window], entity: Entity, index: EntityIndex) -> Iterator[Series]:
+    """Find every signal of an entity in every window that holds it: its present and its past."""
     for window in windows:
         for row, member in enumerate(window.entities):
             if index.resolve(member) != entity:
@@ -121,5 +130,5 @@ def _explain_empty(context: ToolContext, entity: Entity, signals: Sequence[str],
         names = ", ".join(sorted(set(signals)))
         return ToolResult(f"no such signal of {entity}; there are: {names}", 0, 0, command, "empty")
     domain = DOMAIN_OF_KIND.get(entity.kind, "host")
-    _, note = read_state(context.facts, (domain,), entity.node)
+    _, note = read_state(context.everything, (domain,), entity.node)
     return ToolResult(f"no reading of {entity}{f' ({note})' if note else ''}", 0, 0, command, "not_read")

@@ -6,11 +6,13 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, get_args, get_origin, get_type_hints
 
 from tools.clock import format_moment
 from tools.errors import BugError
 from tools.evidence import Evidence, EvidenceBook
+from tools.past import PastCase
 from tools.types import Facts, Moment
 
 P = ParamSpec("P")
@@ -22,12 +24,25 @@ _SECTION = re.compile(r"^(Args|Returns|Raises):\s*$", re.MULTILINE)
 _ARGUMENT = re.compile(r"^\s{4}(\w+): (.*(?:\n\s{8}.*)*)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ToolContext:
-    """What a tool may look at: the facts of this triage, and the book in which it numbers what it shows."""
+    """What a tool may look at, and the book in which it numbers what it shows.
+
+    Attributes:
+        facts: What was judged in this triage.
+        past: Earlier verdicts, of these machines and of others; None where none are kept.
+        beside: What is known besides and was not judged: older lines, other machines.
+    """
 
     facts: Facts
     book: EvidenceBook
+    past: tuple[PastCase, ...] | None = None
+    beside: Facts | None = None
+
+    @cached_property
+    def everything(self) -> Facts:
+        """What was judged, and what is known besides."""
+        return self.facts if self.beside is None else self.facts + self.beside
 
 
 @dataclass(frozen=True, slots=True)

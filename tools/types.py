@@ -275,6 +275,9 @@ class Inventory:
     owner: str = ""
     aliases: tuple[str, ...] = ()
     quote: Quote | None = None
+    leaf: str = ""
+    nvlink_domain: str = ""
+    storage: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

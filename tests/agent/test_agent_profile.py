@@ -249,4 +249,4 @@ def test_what_fits_is_left_alone():
     messages = [{"role": "user", "content": "b"}, {"role": "tool", "content": "[e4] x" * 100}]
     assert fit_messages(messages, 10_000) == messages
     assert fit_messages(messages, 1) == messages, "the last answers stay: better too long than blind"
-    assert count_tokens([{"content": "x" * 300}]) >= 100
+    assert count_tokens([{"content": "7" * 300}]) >= 300, "a digit is a token"

@@ -68,7 +68,7 @@ def call(toolbox: Toolbox, name: str, **arguments: object) -> Answer:
 
 def test_every_tool_has_a_strict_schema_and_shows_a_command() -> None:
     tools = find_tools()
-    assert 3 <= len(tools) <= 6
+    assert 10 <= len(tools) <= 12
     assert list(tools) == sorted(tools)
     for spec in tools.values():
         schema = spec.schema
