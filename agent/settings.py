@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     model: Annotated[str, Field(description="Model endpoint as URL#NAME; empty means rules only.")] = ""
     model_key: Annotated[SecretStr | None, Field(description="Key of the model endpoint; never logged.")] = None
     model_timeout_seconds: Annotated[float, Field(gt=0, description="Longest wait for one answer of the model.")] = 60.0
+    vllm_env: Annotated[
+        Path | None,
+        Field(description="Virtual environment with vLLM for `daytwo model serve`; below the data folder if unset."),
+    ] = None
     max_steps: Annotated[
         int, Field(ge=1, le=50, description="Model steps of one investigation; the last concludes.")
     ] = 8

@@ -9,6 +9,7 @@ from datetime import datetime
 from agent.gather import gather_siblings, rename_records
 from agent.history import NO_PAST, OpenState, Past, Record, apply_history, find_open
 from agent.judge import judge, measure_gravity
+from agent.own_model import OwnModel, mark_own_models
 from agent.policy import SitePolicy
 from agent.remember import (
     Boot,
@@ -37,11 +38,13 @@ class Memory:
         past: Records of the hosts that the facts speak of.
         remember: Called once with the records of this triage.
         boot: The present boot, of evidence that is of this machine alone.
+        own: Daytwo's own models that run now, and on which GPUs.
     """
 
     past: Past = NO_PAST
     remember: Callable[[Sequence[Record]], None] | None = None
     boot: Boot | None = None
+    own: tuple[OwnModel, ...] = ()
 
 
 def triage(
@@ -82,7 +85,7 @@ def triage(
     ]
     if memory.remember is not None:
         memory.remember(judge_records(rename_records(happened, cases), verdicts))
-    return TriageReport(verdicts=verdicts, coverage=coverage + cover_open(still_open))
+    return mark_own_models(TriageReport(verdicts=verdicts, coverage=coverage + cover_open(still_open)), memory.own)
 
 
 def recall(judged: Sequence[Case], past: Past) -> tuple[tuple[Case, ...], tuple[OpenState, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.follow import Followed, Step, find_news, find_returned, is_trouble
 from agent.history import NO_PAST, Record
+from agent.own_model import OwnModel
 from agent.policy import SitePolicy
 from agent.remember import Boot, find_hosts
 from agent.triage import Memory, triage
@@ -36,6 +37,7 @@ class Watch:
         boot: The present boot.
         xids: Hears of Xids beside the log; None where only the log is followed.
         tell: Called with each report that holds news: only its new or changed verdicts, never none.
+        list_own: Lists Daytwo's own models that run now.
         gaps: What was lost, in words.
         told_trouble: Whether a fault was told that is a warning or worse.
     """
@@ -48,6 +50,7 @@ class Watch:
     boot: Boot | None
     tell: Callable[[TriageReport], None]
     xids: XidListener | None = None
+    list_own: Callable[[], tuple[OwnModel, ...]] = tuple
     gaps: list[str] = field(default_factory=list)
     told_trouble: bool = False
 
@@ -121,7 +124,7 @@ class Watch:
             events=self.tail.events, entities=(node, *self.tail.entities), coverage=(row, *beside), subject=node
         )
         past = self.store.read_past(find_hosts(facts)) if self.store is not None else NO_PAST
-        memory = Memory(past, records.extend, self.boot)
+        memory = Memory(past, records.extend, self.boot, self.list_own())
         return triage(facts, site=self.site, now=datetime.now(UTC), memory=memory)
 
     def _keep(self, events: Sequence[Event], records: Sequence[Record], report: TriageReport | None) -> None:

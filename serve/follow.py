@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent.policy import SitePolicy
@@ -18,6 +19,7 @@ from agent.remember import Boot
 from agent.settings import Settings, load_settings
 from agent.types import TriageReport
 from agent.watch import Watch
+from serve.own_model import list_own_models
 from serve.record import parse_span
 from serve.store import open_site_store
 from serve.terminal import note, print_text
@@ -88,6 +90,7 @@ def run_follow(wish: Wish, *, paths: HostPaths | None = None) -> int:
             boot=Boot(node, *told) if told else None,
             tell=_build_teller(wish, settings, store, live=is_ours),
             xids=XidListener(node) if is_ours else None,
+            list_own=partial(list_own_models, settings),
         )
         if watch.xids is not None:
             stack.callback(watch.xids.close)

@@ -6,15 +6,14 @@ cache is the share of the card that vLLM may use, less the weights, less what th
 
 from __future__ import annotations
 
-import csv
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Literal
 
+from serve.rows import read_rows
 from tools.errors import SiteConfigError
 
 Quantisation = Literal["fp8", "awq", "int8", "bf16"]
@@ -33,6 +32,8 @@ QUANTISED_BLOCK = 128
 """Weights of FP8, AWQ and GPTQ come in blocks of 128: a slice that is no multiple fails (vLLM issues 25292, 17604)."""
 WIDTHS = (1, 2, 4, 8)
 MAX_SEQUENCES = 256
+STRUCTURE = ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
+"""Where blanks between the parts of JSON are free, a small model writes blanks until its answer is cut off."""
 SHOWN_CONTEXTS = (8 * 1024, 16 * 1024, 32 * 1024)
 ORDER: tuple[Quantisation, ...] = ("fp8", "awq", "int8", "bf16")
 """In which order quantisations are tried: the first that holds all agents wins, else the one that holds most."""
@@ -100,7 +101,7 @@ class Plan:
 def load_cards() -> Mapping[str, Card]:
     """Cards by every name that they go by, in lower case."""
     found: dict[str, Card] = {}
-    for row in _read_rows("gpus.csv"):
+    for row in read_rows("gpus.csv"):
         card = Card(row["gpu"], float(row["reported_gib"]), float(row["compute_capability"]))
         found |= {_key(name): card for name in (row["gpu"], *row["aliases"].split("|")) if name}
     return found
@@ -110,8 +111,8 @@ def load_cards() -> Mapping[str, Card]:
 def load_models() -> Mapping[str, Model]:
     """Models by every name that they go by, in lower case."""
     found: dict[str, Model] = {}
-    weights = _read_rows("weights.csv")
-    for row in _read_rows("models.csv"):
+    weights = read_rows("weights.csv")
+    for row in read_rows("models.csv"):
         model = Model(
             row["model"],
             int(row["layers"]),
@@ -130,11 +131,6 @@ def load_models() -> Mapping[str, Model]:
         )
         found |= {_key(name): model for name in (row["model"], *row["aliases"].split("|")) if name}
     return found
-
-
-def _read_rows(name: str) -> list[dict[str, str]]:
-    text = files("serve").joinpath("tables", name).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
 
 
 def _key(name: str) -> str:
@@ -321,7 +317,7 @@ def spell_command(model: Model, repository: str, context_tokens: int, sequences:
         "--max-model-len", str(context_tokens), "--gpu-memory-utilization", f"{UTILISATION:.2f}",
         "--max-num-seqs", str(min(sequences, MAX_SEQUENCES)),
         "--enable-prefix-caching", "--enable-prompt-tokens-details",
-        "--enable-auto-tool-choice", "--tool-call-parser", model.tool_parser, *more,
+        "--enable-auto-tool-choice", "--tool-call-parser", model.tool_parser, *STRUCTURE, *more,
     ]  # fmt: skip
     return shlex.join(words)
 
@@ -342,6 +338,7 @@ def _name_traps(card: Card, model: Model, quantisation: Quantisation, width: int
             "one card does not hold it, or not all the agents; where one does, replicas are faster",
         ),
         (kv == "fp8", "an FP8 cache wants calibrated scales: compare `daytwo eval` with and without it"),
+        (kv == "fp8" and no_fp8, "an FP8 cache fails on this card with some attention kernels (vLLM issue 26431)"),
         (
             model.tool_parser == "hermes",
             "small Qwen2.5-Coder models write calls as fenced JSON, which this parser leaves in the text: "

@@ -22,6 +22,7 @@ from agent.settings import Settings, load_settings
 from agent.triage import Memory, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
 from serve.asking import open_investigator
+from serve.own_model import list_own_models
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
 from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
@@ -107,7 +108,8 @@ def triage_request(
     if endpoint is None and show is not None and (known := _recall_early(request, settings, facts)) is not None:
         return _show_then_keep(request, settings, facts, now, Early(known, show))
     with (_open_store(settings) if request.store else None) or nullcontext() as store:
-        memory = Memory(_recall(store, facts), records.extend, _read_boot(request, facts))
+        past, own = _recall(store, facts), list_own_models(settings)
+        memory = Memory(past, records.extend, _read_boot(request, facts), own)
         if endpoint is None or show is not None:
             report = triage(facts, site=site, now=now, memory=memory)
         if endpoint is not None:
@@ -146,7 +148,7 @@ def _recall_early(request: Request, settings: Settings, facts: Facts) -> Past | 
 
 def _show_then_keep(request: Request, settings: Settings, facts: Facts, now: datetime, early: Early) -> TriageReport:
     records: list[Record] = []
-    memory = Memory(early.past, records.extend, _read_boot(request, facts))
+    memory = Memory(early.past, records.extend, _read_boot(request, facts), list_own_models(settings))
     report = triage(facts, site=_build_site(settings), now=now, memory=memory)
     early.show(report, True)
     sys.stdout.flush()

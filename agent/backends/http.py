@@ -65,7 +65,8 @@ class HttpEndpoint:
             with self._client.stream("POST", f"{self.url}/chat/completions", json=body, timeout=patience) as response:
                 return self._read(response, started, patience)
         except (httpx.TimeoutException, _LateError):
-            return Answer(0, f"no whole answer within {patience:g} s", seconds=time.monotonic() - started)
+            late = f"no whole answer within {patience:g} s"
+            return Answer(0, late, seconds=time.monotonic() - started, late=True)
         except httpx.ConnectError:
             return Answer(0, "nothing answers", seconds=time.monotonic() - started)
         except httpx.HTTPError as error:

@@ -38,6 +38,7 @@ class Answer:
         seconds: Until the answer was whole.
         first_token_seconds: Until the first words or call of a streamed answer.
         streamed: True where it came in pieces.
+        late: True where it did not come in time.
     """
 
     status: int
@@ -51,6 +52,7 @@ class Answer:
     seconds: float = 0.0
     first_token_seconds: float | None = None
     streamed: bool = False
+    late: bool = False
 
     @property
     def ok(self) -> bool:

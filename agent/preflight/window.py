@@ -21,6 +21,8 @@ TRUNCATED_SHARE = 0.9
 """Fewer than this share of the tokens that were sent: the rest was cut (a guess; the count is exact to a few)."""
 BEYOND = 1.25
 MAX_ROUNDS = 4
+LATE_ROUNDS = 2
+"""Each one that comes too late costs a whole time-out."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class _Search:
     echoes: bool = False
     good: int = 0
     bad: int = 0
+    late: bool = False
     proof: WindowProof = field(default_factory=WindowProof)
 
 
@@ -80,9 +83,11 @@ def _close_in(endpoint: Endpoint, search: _Search) -> None:
     limit = search.proof.limit_tokens
     if limit and search.good < limit - MARGIN_TOKENS < search.bad:
         _try_size(endpoint, search, limit - MARGIN_TOKENS)
-    for _ in range(MAX_ROUNDS):
+    for number in range(MAX_ROUNDS):
         close = max(CLOSE_TOKENS, search.good // 20)
-        if not search.bad or search.bad - search.good <= close or search.proof.note:
+        if not search.bad or search.bad - search.good <= close or (search.proof.note and not search.late):
+            return
+        if search.late and (number == LATE_ROUNDS or not search.good):
             return
         _try_size(endpoint, search, (search.good + search.bad) // 2)
 
@@ -122,6 +127,9 @@ def _note_refusal(search: _Search, answer: Answer, size: int) -> bool:
     if answer.status == 0 or (answer.status >= 500 and not tells_overflow(answer.message)):
         note = f"a prompt of {size:,} tokens was not answered: {answer.message}"
         search.proof = replace_proof(search.proof, note=note)
+        # What the server takes and does not answer in time is too long as well: a shorter one may come in time.
+        if answer.late:
+            search.bad, search.late = min(search.bad or size, size), True
         return False
     search.bad = min(search.bad or size, size)
     search.proof = replace_proof(

@@ -193,6 +193,16 @@ def test_the_end_of_a_large_window_is_not_reached():
     assert max(len(request["messages"][0]["content"]) for request in requests) < 40_000 * 8
 
 
+def test_a_prompt_that_takes_too_long_is_no_window_and_shorter_ones_are_tried():
+    """Half a second for 1,000 new tokens: of twice as many the new half comes too late, of half as many more it does not."""
+    with ScriptedServer(manners=Manners(prefill_seconds=0.5)) as server:
+        endpoint = HttpEndpoint(*parse_endpoint(server.spec), None, 1.2)
+        proof = prove_window(endpoint, claimed_tokens=8192, salt="salt-3")
+    assert "was not answered: no whole answer within 1.2 s" in proof.note
+    assert 5500 < proof.proven_tokens < 8128
+    assert proof.overflow == "not reached"
+
+
 def test_a_small_window_does_not_fit():
     profile, _ = check(window_tokens=5000)
     assert profile.fitness == "not fit"

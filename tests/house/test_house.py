@@ -94,6 +94,7 @@ def test_importing_a_module_reads_no_environment():
         "agent/settings.py",
         "serve/terminal.py",  # TERM
         "tools/shell.py",  # what a child process gets
+        "serve/vllm.py",  # and what a server gets
         "tools/nvml.py",  # where the driver library is
     }
     found = [

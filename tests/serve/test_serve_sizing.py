@@ -62,7 +62,8 @@ def test_the_command_can_be_pasted():
     assert plan("H100", "32k").command == (
         "vllm serve Qwen/Qwen3-Coder-30B-A3B-Instruct-FP8 --served-model-name Qwen3-Coder-30B-A3B --host 127.0.0.1 "
         "--max-model-len 32768 --gpu-memory-utilization 0.90 --max-num-seqs 13 --enable-prefix-caching "
-        "--enable-prompt-tokens-details --enable-auto-tool-choice --tool-call-parser qwen3_coder"
+        "--enable-prompt-tokens-details --enable-auto-tool-choice --tool-call-parser qwen3_coder "
+        """--structured-outputs-config '{"backend": "xgrammar", "disable_any_whitespace": true}'"""
     )
 
 
