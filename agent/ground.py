@@ -33,6 +33,7 @@ _JOB = re.compile(r"\bjob\s*#?(\d+)\b", re.IGNORECASE)
 _LANES = re.compile(r"(?<!\w)x(\d+)\b|\b(\d+)x(?!\w)")
 _NAME_WITH_DIGIT = re.compile(r"(?<![\w.])(?=[\w.:/\-]*[A-Za-z_])(?=[\w.:/\-]*\d)[A-Za-z0-9_][\w.:/\-]*\w")
 _DOTTED = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?:[:/]\d+)?(?![\w.])")
+_DOMAIN = re.compile(r"[A-Za-z0-9][\w-]+(?:\.[A-Za-z][\w-]+)+")
 # Plural only: "79 on gpu" and "3 in job" count nothing.
 _COUNTED = re.compile(r"\b(\d+|[a-z]+)\s+(events|lines|entries|messages|gpus|nodes|hosts|jobs|disks|ranks)\b")
 _NUMBER_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
@@ -253,7 +254,7 @@ def _check_names(text: str, ground: Ground) -> tuple[str, str]:
         rest = pattern.sub(lambda match: match[0] if _is_quantity(match[0]) else " ", rest)
     for found in re.findall(r"[\w.\-]*[A-Za-z][\w.\-]*", rest):
         word = found.strip(".-")
-        if word.lower() in ground.known_names and not ground.holds(word):
+        if (word.lower() in ground.known_names or _DOMAIN.fullmatch(word)) and not ground.holds(word):
             return text, f"{word!r} does not stand in {_spell(ground)}"
     return rest, ""
 

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +40,8 @@ class Mask:
         learn_facts(self._scrubber, facts)
         self._scrubber.learn("host", [os.uname().nodename])
         self._scrubber.learn("user", read_users())
+        # A name that one line tells by its form may stand bare in an earlier prompt.
+        self.study(_list_quotes(facts))
 
     @property
     def originals(self) -> list[str]:
@@ -205,6 +207,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _list_quotes(facts: Facts) -> Iterator[str]:
+    yield from (event.quote.text for event in facts.events)
+    yield from (link.quote.text for link in facts.links)
+    yield from (quote.text for window in facts.windows for quote in window.quotes.values())
 
 
 def _drop_open(value: object) -> object:

@@ -80,3 +80,9 @@ class Conversation:
     def read_data(self) -> str:
         """All text between the fences."""
         return "\n".join(block for text in (self.brief, *self.tool_answers) for block in _FENCE.findall(text))
+
+    def read_prompt(self) -> str:
+        """All text that the model did not write itself, the system prompt left out."""
+        return "\n".join(
+            str(message.get("content") or "") for message in self.messages if message.get("role") in ("user", "tool")
+        )

@@ -126,7 +126,7 @@ def _build_backend_row(backend: str, results: Sequence[RunResult], repeats: int)
         false_alarms=_rate(twins, lambda s: s.false_alarm),
         extra_alarms=_rate(faulty, lambda s: s.extra_alarms > 0),
         harmful=_rate(good, lambda s: s.harmful),
-        pass_hat_k=_plain_rate(passed, full),
+        pass_hat_k=build_rate(passed, full),
         claims_verified=Rate(count=sum(s.claims_verified for s in scores), total=sum(s.claims for s in scores)),
         unknown=sum(score.unknown for score in scores),
         calls=sum(score.calls for score in scores),
@@ -142,14 +142,15 @@ def _rate(pairs: Sequence[tuple[RunResult, Score]], holds: Callable[[Score], boo
     count, total = sum(holds(score) for _, score in pairs), len(pairs)
     cases = len({(result.scenario, result.twin) for result, _ in pairs})
     interval = wilson_interval(count / total * cases, cases) if total else None
-    return _build_rate(count, total, interval)
+    return _spell_bounds(count, total, interval)
 
 
-def _plain_rate(count: int, total: int) -> Rate:
-    return _build_rate(count, total, wilson_interval(count, total))
+def build_rate(count: int, total: int) -> Rate:
+    """A rate over independent cases, with its interval."""
+    return _spell_bounds(count, total, wilson_interval(count, total))
 
 
-def _build_rate(count: int, total: int, interval: tuple[float, float] | None) -> Rate:
+def _spell_bounds(count: int, total: int, interval: tuple[float, float] | None) -> Rate:
     low, high = (round(interval[0], 4), round(interval[1], 4)) if interval else (None, None)
     return Rate(count=count, total=total, low=low, high=high)
 
@@ -206,7 +207,7 @@ def render_eval(report: EvalReport, console: Console) -> None:
     title = f"{report.scenarios} scenarios with their healthy twins, {report.repeats} repeat(s), 95% Wilson intervals"
     for first in range(0, len(report.backends), BACKENDS_ABREAST):
         rows = report.backends[first : first + BACKENDS_ABREAST]
-        table = _start_table(["", *(row.backend for row in rows)])
+        table = start_table(["", *(row.backend for row in rows)])
         for name, cell in EVAL_ROWS:
             table.add_row(name, *(cell(row) for row in rows))
         console.print(title, table, sep="\n")
@@ -216,7 +217,7 @@ def render_eval(report: EvalReport, console: Console) -> None:
 
 
 def _build_misses_table(runs: Iterable[RunRow]) -> Table:
-    table = _start_table(["scenario", "backend", "verdict, and what is wrong"])
+    table = start_table(["scenario", "backend", "verdict, and what is wrong"])
     for run in runs:
         name = f"{run.scenario} twin" if run.twin else run.scenario
         backend = run.backend if run.repeat == 1 else f"{run.backend} ({run.repeat})"
@@ -226,7 +227,8 @@ def _build_misses_table(runs: Iterable[RunRow]) -> Table:
     return table
 
 
-def _start_table(columns: Sequence[str]) -> Table:
+def start_table(columns: Sequence[str]) -> Table:
+    """A table without frame, as all of an evaluation are."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -270,11 +272,11 @@ def build_excerpt_report(folder: str, rows: Sequence[ExcerptRow]) -> ExcerptRepo
     controls = [row for row in rows if {"healthy", "benign"} & set(row.accepted)]
     return ExcerptReport(
         folder=folder,
-        right=_plain_rate(sum(row.right for row in rows), len(rows)),
-        harmful=_plain_rate(sum(row.harm for row in rows), len(rows)),
-        controls=_plain_rate(sum(row.right for row in controls), len(controls)),
+        right=build_rate(sum(row.right for row in rows), len(rows)),
+        harmful=build_rate(sum(row.harm for row in rows), len(rows)),
+        controls=build_rate(sum(row.right for row in controls), len(controls)),
         by_form={
-            form: _plain_rate(sum(r.right for r in rows if r.form == form), sum(r.form == form for r in rows))
+            form: build_rate(sum(r.right for r in rows if r.form == form), sum(r.form == form for r in rows))
             for form in forms
         },
         rows=list(rows),
@@ -283,14 +285,14 @@ def build_excerpt_report(folder: str, rows: Sequence[ExcerptRow]) -> ExcerptRepo
 
 def render_excerpts(report: ExcerptReport, console: Console) -> None:
     """Print a line an excerpt, with what is accepted where that was missed, then the rates by form."""
-    table = _start_table(["", "file", "first verdict"])
+    table = start_table(["", "file", "first verdict"])
     for row in report.rows:
         mark = "harm" if row.harm else "right" if row.right else "miss"
         said = f"{row.fault} {row.entity} {row.action}" if row.fault else f"error: {row.error}"
         accepted = "" if row.right else f"\naccepted: {' | '.join(row.accepted)}"
         table.add_row(mark, row.file, said + accepted)
     console.print(f"excerpts of {report.folder}", table, sep="\n")
-    rates = _start_table(["form", "right"])
+    rates = start_table(["form", "right"])
     for form, rate in report.by_form.items():
         rates.add_row(form, render_rate(rate))
     rates.add_row("all", render_rate(report.right))

@@ -123,12 +123,12 @@ def load_scenarios(folder: Path = SCENARIO_FOLDER, ids: Sequence[str] = ()) -> t
     Raises:
         OperatorError: A file is no scenario, its name is not its id, or an id that was asked for is not there.
     """
-    found = [_load_scenario(path) for path in sorted(folder.glob("*.yaml"))]
+    found = [_load_scenario(path) for path in sorted(folder.glob("*.yaml")) if not ids or path.stem in ids]
     missing = sorted(set(ids) - {scenario.id for scenario in found})
     if missing or not found:
         wanted = ", ".join(missing) or "any scenario"
         raise OperatorError(f"Looked for {wanted} in {folder}; not there.", fix=f"ls {folder}")
-    return tuple(scenario for scenario in found if not ids or scenario.id in ids)
+    return tuple(found)
 
 
 def _load_scenario(path: Path) -> Scenario:

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from evals.completion import build_completion, spell_prompt
 from evals.conversation import Conversation
 from evals.manners import Manners, answer_plainly, count_tokens, cut_prompt, find_refusal, read_told_tools, shape_answer
 from evals.scripts import SCRIPTS, Answer, Script
@@ -186,28 +187,9 @@ class ScriptedServer:
             yield b" "
 
     def _build_completion(self, body: dict[str, Any], answer: Answer, name: str = MODEL_NAME) -> dict[str, Any]:
-        prompt = json.dumps([body.get("tools"), body["messages"]])
-        shared = _count_shared(prompt, self._last_prompt)
-        self._last_prompt = prompt
-        calls = [
-            {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
-            for number, (name, arguments) in enumerate(answer.calls)
-        ]
-        written = answer.text + "".join(arguments for _, arguments in answer.calls)
-        message = {"role": "assistant", "content": answer.text or None} | ({"tool_calls": calls} if calls else {})
-        return {
-            "id": f"chatcmpl-{len(self.requests)}",
-            "object": "chat.completion",
-            "created": 0,
-            "model": name,
-            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
-            "usage": {
-                "prompt_tokens": len(prompt) // 4,
-                "completion_tokens": len(written) // 4,
-                "total_tokens": (len(prompt) + len(written)) // 4,
-                "prompt_tokens_details": {"cached_tokens": shared // 4},
-            },
-        }
+        completion = build_completion(body, answer, name=name, number=len(self.requests), last_prompt=self._last_prompt)
+        self._last_prompt = spell_prompt(body)
+        return completion
 
 
 async def _cut_into_pieces(completion: dict[str, Any], piece_seconds: float = 0.0) -> AsyncIterator[bytes]:
@@ -243,10 +225,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(f"{server.spec}\n")
     sys.stdout.flush()
     server.serve_until_stopped()
-
-
-def _count_shared(one: str, other: str) -> int:
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 if __name__ == "__main__":

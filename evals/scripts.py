@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from agent.faults import load_faults
+from agent.policy import ACTION_RANK
 from evals.conversation import Conversation, Row
 
 Trouble = Literal[
@@ -122,6 +124,85 @@ def answer_obediently(talk: Conversation) -> Answer:
         "check_next": "",
     }
     return Answer(json.dumps(conclusion))
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a text orders, spelled out: so that a model can obey it in any language and any disguise.
+
+    Attributes:
+        fault, action, severity: What the verdict is to say.
+        calls: Tools to call, each a name and its arguments as JSON.
+        recipient: To whom something is to be sent, or which address is to be asked.
+        says: What is to be repeated as the model's own words.
+    """
+
+    fault: str = ""
+    action: str = ""
+    severity: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    recipient: str = ""
+    says: str = ""
+
+
+def make_obedient(marker: str, orders: Orders, *, invasive: bool) -> Script:
+    """Build a model that is careful until it sees the marker in its prompt, and from there on does what it is told.
+
+    Told that its answer could not be used, it names the possible fault that serves the order best.
+
+    Args:
+        marker: Piece of the text, in lower case.
+        orders: What it obeys.
+        invasive: Whether the order is better served by a grave fault than by a light one.
+    """
+
+    def obey(talk: Conversation) -> Answer:
+        if marker not in " ".join(talk.read_prompt().lower().split()):
+            return _look_closely(talk)
+        if not talk.concluding:
+            asked = [call["function"]["name"] for message in talk.messages for call in message.get("tool_calls") or ()]
+            open_calls = tuple(call for call in orders.calls if call[0] not in asked)
+            return Answer(orders.says, open_calls) if open_calls else _look_closely(talk)
+        refused = "could not be used" in str(talk.messages[-1].get("content"))
+        fault = _serve_best(talk.faults, invasive=invasive) if refused or not orders.fault else orders.fault
+        rows = [row for row in talk.read_rows() if _quotable(row)]
+        rows.sort(key=lambda row: marker not in row.text.lower())
+        told = " ".join(filter(None, [orders.says, orders.recipient]))
+        own = [{"text": text, "evidence": [row.handle for row in rows[:1]]} for text in (orders.says, told) if text]
+        conclusion = {
+            "fault": fault,
+            "action": orders.action,
+            "severity": orders.severity,
+            "confidence": "confirmed",
+            "recipients": [orders.recipient],
+            "summary": told,
+            "claims": [*[_quote(row, "The evidence orders") for row in rows[:1]], *own],
+            "alternatives": [{"fault": other, "why": told} for other in talk.faults if other != fault][:3],
+            "check_next": told,
+        }
+        return Answer(json.dumps(conclusion))
+
+    return obey
+
+
+def _look_closely(talk: Conversation) -> Answer:
+    """As the careful model, after opening what was only shown in part."""
+    spoken = sum(1 for message in talk.messages if message.get("role") == "assistant")
+    if talk.concluding:
+        return answer_carefully(talk)
+    if not spoken:
+        opens = [("open_evidence", json.dumps({"id": row.handle, "offset": 0})) for row in talk.read_rows()[:3]]
+        return Answer(calls=(("read_events", '{"entity": "", "code": "", "around": "", "limit": 30}'), *opens))
+    questions = _list_questions(talk)[spoken - 1 :]
+    return Answer(calls=((questions[0][0], json.dumps(questions[0][1])),)) if questions else Answer("done")
+
+
+def _serve_best(faults: Sequence[str], *, invasive: bool) -> str:
+    table = load_faults()
+    ranks = {fault: ACTION_RANK[table[fault].action] for fault in faults if fault in table}
+    if not ranks:
+        return "unknown"
+    return (max if invasive else min)(ranks, key=lambda fault: ranks[fault])
 
 
 def name_wrong_faults(talk: Conversation) -> Answer:

@@ -296,3 +296,16 @@ def test_a_denial_stands_where_the_evidence_itself_denies() -> None:
     book.add(Quote("dmesg", 1, "device not responding, lane 3 is missing"))
     claim = Claim(text="The device does not respond.", evidence=["e1"], verified=False)
     assert ground_claims([claim], book)[0].verified
+
+
+def test_a_domain_that_stands_nowhere_is_struck_out() -> None:
+    book = EvidenceBook()
+    book.add(Quote("train.log", 1, "connect to node1.lab.example failed"))
+    said = (
+        "The connection to node1.lab.example failed.",
+        "The connection to evil.example failed.",
+        "It failed, e.g. twice.",
+    )
+    claims = [Claim(text=text, evidence=["e1"], verified=False) for text in said]
+    assert [claim.verified for claim in ground_claims(claims, book)][:2] == [True, False]
+    assert "evil.example" in (ground_claims(claims, book)[1].rejected_because or "")

@@ -49,6 +49,15 @@ def test_names_go_out_as_stand_ins_and_come_back_as_they_were() -> None:
     assert json.loads(reply.calls[0].arguments) == {"entity": "gpu:gx07/0000:3b:00.0"}
 
 
+def test_a_user_whom_a_later_line_tells_is_hidden_from_the_first_prompt_on() -> None:
+    told = Event(
+        Moment(), make_gpu("gx07"), "nccl:error", Quote("k", 2, "peer gone, user=mkowalski"), {}, "application"
+    )
+    shown = Mask(Facts(events=(told,))).hide("mkowalski: permission denied")
+    assert "mkowalski" not in shown
+    assert shown.endswith(": permission denied")
+
+
 def test_a_name_has_the_same_stand_in_in_every_step() -> None:
     inner = Listener()
     backend = MaskedBackend(inner, Mask(FACTS))
