@@ -17,11 +17,8 @@ class LineWatch:
 
     def __init__(self, root: Path) -> None:
         self._heads = tuple(str(root / room) for room in ROOMS)
-        self._seen: set[tuple[str, int]] = set()
-
-    @property
-    def count(self) -> int:
-        return len(self._seen)
+        self._seen: dict[int, set[int] | None] = {}
+        self.count = 0
 
     def __enter__(self) -> LineWatch:
         if sys.version_info >= (3, 12):
@@ -42,11 +39,19 @@ class LineWatch:
             sys.setprofile(None)
 
     def _see_line(self, code: CodeType, line: int) -> Any:
-        if code.co_filename.startswith(self._heads):
-            self._seen.add((code.co_filename, line))
+        self._note(code, line)
         return sys.monitoring.DISABLE if sys.version_info >= (3, 12) else None
 
     def _see_call(self, frame: FrameType, what: str, _argument: object) -> None:
         # Before 3.12 lines are too dear to watch: where a function returns tells its branch as well.
-        if what == "return" and frame.f_code.co_filename.startswith(self._heads):
-            self._seen.add((frame.f_code.co_filename, frame.f_lineno))
+        if what == "return":
+            self._note(frame.f_code, frame.f_lineno)
+
+    def _note(self, code: CodeType, line: int) -> None:
+        name = id(code)  # code is compared by all that is in it, which costs more than what is watched
+        if name not in self._seen:
+            self._seen[name] = set() if code.co_filename.startswith(self._heads) else None
+        seen = self._seen[name]
+        if seen is not None and line not in seen:
+            seen.add(line)
+            self.count += 1

@@ -14,20 +14,50 @@ from typing import Any
 
 MIN_LETTERS = 3
 """A shorter literal stands everywhere (a guess)."""
+MIN_FOLDED_LETTERS = 2
+"""In one short text even two letters spare a search."""
 MAX_LITERALS = 64
+ASCII_END = 0x80
 Cover = frozenset[str]
 _Node = tuple[Any, Any]
 _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
 _NOTHING = (ops.AT, ops.ASSERT, ops.ASSERT_NOT)
 
 
-def derive_covers(expression: str) -> list[Cover]:
-    """List sets of literals of which each holds one of every match; none for an expression of either letter case."""
+def derive_covers(expression: str, *, is_folded: bool = False) -> list[Cover]:
+    """List sets of literals of which each holds one of every match.
+
+    Args:
+        expression: What is searched.
+        is_folded: Whether the literals are to be looked for in small letters in a text in small letters, all of ASCII;
+            else there are none for an expression of either letter case.
+    """
     tree = parser.parse(expression)
-    return [] if tree.state.flags & re.IGNORECASE else _cover(list(tree))
+    if tree.state.flags & re.IGNORECASE and not is_folded:
+        return []
+    return _cover(_fold(tree), MIN_FOLDED_LETTERS) if is_folded else _cover(list(tree), MIN_LETTERS)
 
 
-def _cover(nodes: Iterable[_Node]) -> list[Cover]:
+def _fold(nodes: Iterable[_Node]) -> list[_Node]:
+    """Write an expression in small letters, whatever its groups say of letter case."""
+    return [_fold_part(op, value) for op, value in nodes]
+
+
+def _fold_part(op: Any, value: Any) -> _Node:  # noqa: ANN401 (the tree of `re` has no types)
+    if op is ops.LITERAL:
+        return op, ord(chr(value).lower()) if value < ASCII_END else value
+    if op is ops.IN and all(kind is ops.LITERAL for kind, _ in value):
+        return op, _fold(value)
+    if op is ops.SUBPATTERN:
+        return op, (value[0], value[1] & ~re.IGNORECASE, value[2], _fold(value[3]))
+    if op is ops.BRANCH:
+        return op, (value[0], [_fold(branch) for branch in value[1]])
+    if op in _REPEATS:
+        return op, (value[0], value[1], _fold(value[2]))
+    return op, value
+
+
+def _cover(nodes: Iterable[_Node], least: int) -> list[Cover]:
     covers: list[Cover] = []
     run: Cover | None = None  # the texts that what was passed last can be
     for node in [*nodes, (None, None)]:
@@ -35,11 +65,11 @@ def _cover(nodes: Iterable[_Node]) -> list[Cover]:
         if told is not None and run is not None and len(run) * len(told) <= MAX_LITERALS:
             run = frozenset(before + after for before in run for after in told)
             continue
-        if run is not None and min(map(len, run)) >= MIN_LETTERS:
+        if run is not None and min(map(len, run)) >= least:
             covers.append(run)
         run = told
         if told is None:
-            covers += _cover_part(*node)
+            covers += _cover_part(*node, least)
     return covers
 
 
@@ -74,13 +104,13 @@ def _spell_all(nodes: Iterable[_Node]) -> Cover | None:
     return texts
 
 
-def _cover_part(op: Any, value: Any) -> list[Cover]:  # noqa: ANN401 (the tree of `re` has no types)
+def _cover_part(op: Any, value: Any, least: int) -> list[Cover]:  # noqa: ANN401
     if op is ops.SUBPATTERN and not value[1]:
-        return _cover(value[3])
+        return _cover(value[3], least)
     if op in _REPEATS and value[0] > 0:
-        return _cover(value[2])
+        return _cover(value[2], least)
     if op is ops.BRANCH:
-        best = [max(_cover(branch), key=_rate, default=frozenset[str]()) for branch in value[1]]
+        best = [max(_cover(branch, least), key=_rate, default=frozenset[str]()) for branch in value[1]]
         if all(best):
             return [frozenset().union(*best)]
     return []

@@ -70,6 +70,11 @@ class LiteralIndex:
             for (number, start, end), rows in zip(places, self.rows_at(found, range(len(found.firsts))), strict=True):
                 yield number, start, end, rows
 
+    def rows_in(self, text: bytes) -> tuple[int, ...]:
+        """The rows, in order, to which the literals of one short text lead."""
+        hits = self._find(text)
+        return self._join(tuple(hit & ((1 << NUMBER_BITS) - 1) for hit in hits)) if hits else ()
+
     def rows_at(self, found: Located, places: Sequence[int]) -> Iterator[tuple[int, ...]]:
         """Yield the rows, in order, to which the literals in some of the lines found lead."""
         rows_of, join, literals = self._rows_of, self._join, found.literals.tolist()

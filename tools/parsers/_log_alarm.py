@@ -8,11 +8,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+
+from tools.parsers._any_of import AnyOf
 
 MAX_LINES = 200
 """A longer text is a log with its own noise; only a short paste is there for the sake of what it says (a guess)."""
+_KEPT_CHARACTERS = 400
+"""Longer lines are asked anew: what is remembered must not fill memory."""
 ALARM_SHARE = 0.5
 """Where something else was read, as many lines must cry for what is unknown to be heard beside it (a guess)."""
 LONE_ALARM_SHARE = 0.1
@@ -49,7 +53,15 @@ _HARMLESS = re.compile(
 
 def is_alarm(text: str) -> bool:
     """Say whether a line names trouble and is not one of those known to do so for nothing."""
+    return _is_short_alarm(text) if len(text) <= _KEPT_CHARACTERS else _is_alarm(text)
+
+
+def _is_alarm(text: str) -> bool:
     return bool(_ALARM.search(drop_nothing(text))) and not is_harmless(text)
+
+
+# A line is asked again and again: when its form is looked for, when it is counted, when nothing else is known of it.
+_is_short_alarm = lru_cache(maxsize=2048)(_is_alarm)
 
 
 def drop_nothing(text: str) -> str:
@@ -59,14 +71,14 @@ def drop_nothing(text: str) -> str:
 
 def is_harmless(text: str) -> bool:
     """Say whether a line is one of those known to name trouble for nothing."""
-    return bool(_HARMLESS.search(text) or _load_harmless().search(text))
+    return bool(_HARMLESS.search(text)) or _load_harmless().search(text)
 
 
 @cache
-def _load_harmless() -> re.Pattern[str]:
+def _load_harmless() -> AnyOf:
     """What `catalogue/harmless.csv` names, each row of which tells why it is nothing."""
     table = files("tools").joinpath("catalogue", "harmless.csv").read_text(encoding="utf-8")
-    return re.compile("|".join(f"(?:{row['pattern']})" for row in csv.DictReader(table.splitlines())))
+    return AnyOf([row["pattern"] for row in csv.DictReader(table.splitlines())])
 
 
 def count_alarms(lines: Iterable[str]) -> tuple[int, str]:

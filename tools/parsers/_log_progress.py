@@ -6,9 +6,7 @@ timm, Keras, MaxText, Composer, tqdm, nccl-tests; uvicorn and vLLM request lines
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
+from tools.parsers._any_of import AnyOf
 from tools.parsers._log_alarm import is_alarm
 
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|nan|inf)"
@@ -63,11 +61,10 @@ _EXPRESSIONS = (
 _MAX_CHARACTERS = 1000
 
 
-@cache
-def _progress_line() -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{expression})" for expression in _EXPRESSIONS))
+_PROGRESS = AnyOf(_EXPRESSIONS)
 
 
 def is_progress(text: str) -> bool:
     """Say whether a line tells that a job or server goes on: a step, a bar, a checkpoint, an answered request."""
-    return bool(_progress_line().search(text[:_MAX_CHARACTERS])) and not is_alarm(text[:_MAX_CHARACTERS])
+    head = text[:_MAX_CHARACTERS]
+    return _PROGRESS.search(head) and not is_alarm(head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from tools.parsers._app_forms import read_app_head
 from tools.parsers._kernel_forms import split_head
@@ -20,8 +21,14 @@ _LOG_FORMS = frozenset(
 def score_forms(sample: Sequence[str]) -> tuple[float, float]:
     """Score a sample as kernel log (or syslog) and as application log, each 0.0 to 1.0.
 
-    One line that a pattern of the kind matches makes 0.6 at least: a paste may hold little else of it.
+    One line that a pattern of the kind matches makes 0.6 at least: a paste may hold little else of it. Both parsers of
+    logs ask it of the same sample, so that the last answer is kept.
     """
+    return _score_forms(tuple(sample))
+
+
+@lru_cache(maxsize=1)
+def _score_forms(sample: tuple[str, ...]) -> tuple[float, float]:
     kernel = application = evidence_kernel = evidence_application = lines = 0
     for raw in sample:
         if is_noise(raw):

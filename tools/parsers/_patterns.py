@@ -203,9 +203,8 @@ class PatternTable:
 
     def match_text(self, text: str) -> Match | None:
         """Find the pattern of one text without a block around it."""
-        for *_, rows in self.scan(text.encode("utf-8", errors="replace").replace(b"\n", b" ")):
-            return self.match(text, rows)
-        return None
+        rows = self._index.rows_in(text.encode("utf-8", errors="replace").replace(b"\n", b" "))
+        return self.match(text, rows) if rows else None
 
     def _regex(self, row: int) -> re.Pattern[str]:
         compiled = self._compiled[row]

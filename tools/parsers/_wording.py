@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from tools.evidence import MAX_QUOTE_CHARACTERS
 from tools.harmless import neutralise
+from tools.parsers._any_of import AnyOf
 from tools.parsers._kernel_forms import split_head
+from tools.parsers._lazy import Lazy
 from tools.parsers._log_alarm import MAX_LINES, drop_nothing, is_alarm, is_harmless
 from tools.types import Entity, Event, Line, Moment, Quote
 
@@ -29,20 +31,19 @@ _WELL = re.compile(
 )
 
 
-class _Row(NamedTuple):
-    fault: str
-    subject: re.Pattern[str]
-    symptom: re.Pattern[str]
+class _Table(NamedTuple):
+    faults: tuple[str, ...]
+    subjects: AnyOf
+    symptoms: tuple[Lazy, ...]
 
 
 @cache
-def load_wording() -> tuple[_Row, ...]:
+def load_wording() -> _Table:
     """The rows of the table, in the order in which they are tried."""
     text = files("tools").joinpath("catalogue", "wording.csv").read_text(encoding="utf-8")
-    return tuple(
-        _Row(row["fault"], re.compile(f"(?i:{row['subject']})"), re.compile(f"(?i:{row['symptom']})"))
-        for row in csv.DictReader(text.splitlines())
-    )
+    rows = list(csv.DictReader(text.splitlines()))
+    subjects = AnyOf([f"(?i:{row['subject']})" for row in rows])
+    return _Table(tuple(row["fault"] for row in rows), subjects, tuple(Lazy(row["symptom"]) for row in rows))
 
 
 def read_wording(label: str, node: str, lines: Sequence[Line]) -> tuple[Event, ...]:
@@ -74,7 +75,8 @@ def find_subject(text: str) -> str:
     head = split_head(text)
     # A host that is called after its trade speaks of nothing.
     text = drop_nothing(f"{head.tag} {head.text}" if head.node else text)
-    return next((row.fault for row in load_wording() if row.subject.search(text) and row.symptom.search(text)), "")
+    table = load_wording()
+    return next((table.faults[row] for row in table.subjects.find(text) if table.symptoms[row].search(text)), "")
 
 
 def _build(label: str, node: str, code: str, lines: Iterable[Line]) -> Iterator[Event]:
