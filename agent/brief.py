@@ -19,7 +19,15 @@ MAX_MISSING = 10
 WEIGHT_WORDS = {"settles": "settles it", "indicates": "points there", "weak": "is weak"}
 
 
-def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[str, str], *, steps: int) -> str:
+def build_brief(
+    case: Case,
+    facts: Facts,
+    book: EvidenceBook,
+    possible: Mapping[str, str],
+    *,
+    steps: int,
+    unavailable: Sequence[str] = (),
+) -> str:
     """Render the brief of one case; numbers its evidence in the book.
 
     Args:
@@ -28,6 +36,7 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         book: Evidence book of the triage.
         possible: Fault id to why it is still possible.
         steps: How many steps the investigator has.
+        unavailable: Tools that have nothing to read in this case.
     """
     # Numbered as in the verdict first, so that its handles are the same whoever sits in the seat.
     cite_case(case, book)
@@ -38,13 +47,14 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         total += len(folded.suspicion.quotes)
         rows += [(evidence, f"{words} consequence") for evidence, words in numbered]
     missing = [row for row in facts.coverage if row.status in ("missing", "partial")]
+    spoken = filter(None, [spell_siblings(case)])
     return render_prompt(
         "brief",
         subject=case.primary.entity,
         fault=case.primary.fault,
         confidence=case.confidence,
         weight=WEIGHT_WORDS[case.primary.weight],
-        notes=[*case.notes, *case.primary.notes, *filter(None, [spell_siblings(case)]), *case.primary.doubts],
+        notes=list(dict.fromkeys([*case.notes, *case.primary.notes, *spoken, *case.primary.doubts])),
         consequences=_tell_consequences(case),
         possible=_group_by_reason(possible),
         missing=_tell_missing(missing),
@@ -52,6 +62,7 @@ def build_brief(case: Case, facts: Facts, book: EvidenceBook, possible: Mapping[
         rows_shown=len(rows),
         rows_total=total,
         steps=steps,
+        unavailable=unavailable,
     )
 
 

@@ -75,7 +75,7 @@ def investigate(
     Returns:
         A verdict in every case: a model that is late, broken or wrong in form costs only its opinion.
     """
-    possible = possible_faults(case, context.facts)
+    possible = possible_faults(case, context.everything)
     seat = Seat(case, context, Toolbox(context, library), backend, terms, possible, record)
     with trace_case(case, backend.name) as tell:
         state = build_graph().invoke({}, {"recursion_limit": 2 * terms.budget.steps + 10}, context=seat)

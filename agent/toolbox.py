@@ -54,6 +54,10 @@ class Library(Protocol):
         """Find the sections nearest to a query, best first."""
         ...
 
+    def section(self, runbook: str, section: str) -> Passage | None:
+        """Read one section by name; None where there is none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -188,11 +192,11 @@ class Toolbox:
 def search_runbooks(context: ToolContext, query: str) -> ToolResult:
     """Search the runbooks: what a fault looks like, and how it is told from others.
 
-    They are advice, not evidence of this case: never cite them. Like `daytwo runbook search 'WORDS'`.
+    They are advice, not evidence: never cite them. Like `daytwo runbook search 'WORDS'`.
 
     Args:
         context: The facts and the book of evidence.
-        query: The symptom in a few words.
+        query: The symptom in a few words; or FAULT#confirm for what confirms that fault.
     """
     return _search(None, query)
 
@@ -255,7 +259,7 @@ def _search(library: Library | None, query: str) -> ToolResult:
     if library is None:
         return ToolResult("no runbooks are indexed here", 0, 0, command, "not_read")
     try:
-        passages = library.search(query, limit=PASSAGES)
+        passages = _look_up(library, query)
     except RagError as error:
         return ToolResult(f"the runbooks could not be searched: {error}", 0, 0, command, "not_read")
     rows = [
@@ -265,10 +269,18 @@ def _search(library: Library | None, query: str) -> ToolResult:
     return ToolResult("\n".join(rows) or "no runbook fits", len(rows), len(rows), command, "ok" if rows else "empty")
 
 
+def _look_up(library: Library, query: str) -> Sequence[Passage]:
+    runbook, mark, section = query.strip().partition("#")
+    if mark and runbook.isidentifier() and section.isidentifier():
+        named = library.section(runbook, section)
+        return [named] if named else []
+    return library.search(query, limit=PASSAGES)
+
+
 def _read_arguments(spec: ToolSpec[Any], text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         given = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}, [f"the arguments are no JSON: {text[:80]!r}"]
     if not isinstance(given, dict):
         return {}, [f"the arguments must be a JSON object, not {text[:80]!r}"]

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.backend import Backend, Budget, EndpointKind, Message, Reply, parse_endpoint
 from agent.policy import SitePolicy
+from agent.run import Run
 from agent.settings import Settings, load_settings
 from agent.types import Case, Verdict
 from tools.errors import ModelError
 from tools.evidence import EvidenceBook
+from tools.past import PastCase
 from tools.tool import ToolContext
 from tools.types import Facts
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 RULES = "rules"
 RULES_IN_SEAT = "rules@graph"
+PLANNED: tuple[str, ...] = ("investigator", "random")
+"""Callers of tools without a model: the ceiling and the floor of open scenarios."""
 Investigator = Callable[[Case, EvidenceBook], Verdict]
 
 
@@ -69,6 +73,18 @@ class WatchedBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What tools return beyond the facts that are triaged, and who is told of each investigation."""
+
+    past: tuple[PastCase, ...] | None = None
+    beside: Facts | None = None
+    record: Callable[[Run], None] | None = None
+
+
+NOTHING_KNOWN = Known()
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
     """A backend that was opened once for a whole evaluation; `backend` is None where the judge alone decides."""
 
@@ -77,15 +93,18 @@ class Seat:
     library: Library | None = None
     budget: Budget = field(default_factory=Budget)
 
-    def build_investigator(self, facts: Facts, watched: WatchedBackend, now: datetime) -> Investigator:
-        """Bind the seat to the facts of one case."""
+    def build_investigator(
+        self, facts: Facts, watched: WatchedBackend, now: datetime, known: Known = NOTHING_KNOWN
+    ) -> Investigator:
+        """Bind the seat to the facts of one case, and to what is known besides."""
         from agent.graph import investigate
         from agent.seat import Terms
 
         terms = Terms(SitePolicy(), self.budget, now)
 
         def look(case: Case, book: EvidenceBook) -> Verdict:
-            return investigate(case, ToolContext(facts, book), library=self.library, backend=watched, terms=terms)
+            context = ToolContext(facts, book, known.past, known.beside)
+            return investigate(case, context, library=self.library, backend=watched, terms=terms, record=known.record)
 
         return look
 
@@ -94,10 +113,15 @@ def open_seat(name: str, settings: Settings | None = None) -> Seat:
     """Open a backend by name; the settings are read where none are given and a seat needs them.
 
     Raises:
-        OperatorError: The name is neither ``rules``, ``rules@graph`` nor URL#NAME.
+        OperatorError: The name is neither ``rules``, ``rules@graph``, one of `PLANNED` nor URL#NAME.
     """
     if name == RULES:
         return Seat(name)
+    if name in PLANNED:
+        from evals.investigator import Investigator as Planned
+        from evals.investigator import RandomCaller
+
+        return Seat(name, Planned() if name == PLANNED[0] else RandomCaller())
     settings = settings or load_settings()
     budget = Budget(steps=settings.max_steps, seconds=settings.investigation_seconds)
     if name == RULES_IN_SEAT:

@@ -35,9 +35,10 @@ class EntityIndex:
         wanted = spelling.strip().lower()
         if not wanted:
             return []
-        exact = [best for best in self.known if str(best).lower() == wanted]
+        # Whatever source spelled it so: by address in a log, by index in a table.
+        exact = {best for spelled, best in self._best.items() if wanted in (str(spelled).lower(), str(best).lower())}
         if exact:
-            return exact
+            return sorted(exact, key=str)
         return [best for best in self.known if wanted in _names_of(best) or _pci_of(wanted) in _names_of(best)]
 
 

@@ -100,7 +100,7 @@ def test_names_and_notes_of_a_brief_stand_inside_the_fence(name: str) -> None:
     text = render_prompt(
         name, subject=foreign, fault=foreign, confidence="likely", weight="weak", notes=[foreign], consequences=[row],
         missing=missing, missing_total=3, evidence=foreign, rows=foreign, rows_shown=1, rows_total=1, possible=[],
-        steps=3, cases=1, cases_shown=1,
+        steps=3, unavailable=[], cases=1, cases_shown=1,
     )  # fmt: skip
     before, rest = text.split("<evidence>")
     inside, after = rest.split("</evidence>")
