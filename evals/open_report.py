@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field
 
 from agent.types import Border
 from evals.open_runner import OpenRun
-from evals.report import Rate, render_rate
+from evals.report import Rate, render_rate, start_table
 from evals.score import wilson_interval
-from evals.seats import PLANNED
+from evals.seats import PLANNED, RULES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,40 +140,36 @@ def _build_run_row(run: OpenRun) -> OpenRunRow:
     )
 
 
-def render_open(report: OpenReport, console: Console) -> None:
-    """Print a row a backend, then what the backends that were asked got wrong."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+MEASURES: tuple[tuple[str, Callable[[OpenRow], str]], ...] = (
+    ("right", lambda row: render_rate(row.right)),
+    ("twins right", lambda row: render_rate(row.twins_right)),
+    ("both of a pair", lambda row: render_rate(row.both)),
+    ("false alarms", lambda row: render_rate(row.false_alarms)),
+    ("harm", lambda row: render_rate(row.harmful)),
+    ("used room", lambda row: "-" if row.used_room is None else f"{row.used_room:.2f}"),
+    ("tokens median", lambda row: _spell(row.tokens_median)),
+    ("tokens p95", lambda row: _spell(row.tokens_p95)),
+    ("steps median", lambda row: _spell(row.steps_median)),
+    ("calls median", lambda row: _spell(row.calls_median)),
+    ("not measured", lambda row: str(row.unmeasured)),
+)
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in (
-        "",
-        "right",
-        "twins right",
-        "both",
-        "false alarms",
-        "harm",
-        "room",
-        "tokens",
-        "p95",
-        "steps",
-        "calls",
-    ):
-        table.add_column(column, overflow="fold")
-    for row in report.backends:
-        rates = (row.right, row.twins_right, row.both, row.false_alarms, row.harmful)
-        figures = (row.tokens_median, row.tokens_p95, row.steps_median, row.calls_median)
-        room = "-" if row.used_room is None else f"{row.used_room:.2f}"
-        table.add_row(
-            row.backend, *map(render_rate, rates), room, *("-" if one is None else f"{one:.0f}" for one in figures)
-        )
-    console.print(f"{report.scenarios} open scenarios with their twins, 95% Wilson intervals", table, sep="\n")
-    wrong = [run for run in report.runs if not run.right and run.backend not in ("rules", FLOOR)]
+
+def render_open(report: OpenReport, console: Console) -> None:
+    """Print the measures, a column a backend, then what a backend that was asked did not get right."""
+    title = f"{report.scenarios} open scenarios with their twins, 95% Wilson intervals"
+    table = start_table(["", *(row.backend for row in report.backends)])
+    for name, cell in MEASURES:
+        table.add_row(name, *map(cell, report.backends))
+    console.print(title, table, sep="\n")
+    wrong = [run for run in report.runs if not run.right and run.backend not in (RULES, FLOOR)]
     if wrong:
-        misses = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for column in ("not right", "backend", "found in", "verdict, and why it stands"):
-            misses.add_column(column, overflow="fold")
+        misses = start_table(["not right", "backend", "found in", "verdict, and why it stands"])
         for run in wrong:
             name = f"{run.scenario} twin" if run.twin else run.scenario
             misses.add_row(name, run.backend, run.found, f"{run.fault}: {run.error or run.reason or run.decided_by}")
         console.print(misses)
+
+
+def _spell(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.0f}"

@@ -228,6 +228,7 @@ def _build_misses_table(runs: Iterable[RunRow]) -> Table:
 
 
 def start_table(columns: Sequence[str]) -> Table:
+    """Begin a table of the evaluation's own form."""
     """A table without frame, as all of an evaluation are."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

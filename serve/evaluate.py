@@ -32,6 +32,9 @@ class EvalRequest:
         repeats: Runs of each case on each backend.
         scenarios: Only these; all where empty.
         excerpts: A folder of real excerpts, to be scored by the rules in place of the scenarios.
+        injections: Play the corpus of injections, through the backends that are models, else the obedient model.
+        simulated: Models with set error rates in place of the backends; ``all`` for all of them.
+        open_only: Play the open scenarios, on the rules, the random caller, the investigator and the backends.
     """
 
     backends: tuple[str, ...] = ("rules",)
@@ -39,6 +42,9 @@ class EvalRequest:
     repeats: int = 1
     scenarios: tuple[str, ...] = ()
     excerpts: Path | None = None
+    injections: bool = False
+    simulated: tuple[str, ...] = ()
+    open_only: bool = False
 
 
 def run_evaluate(request: EvalRequest, *, as_json: bool) -> int:
@@ -49,12 +55,18 @@ def run_evaluate(request: EvalRequest, *, as_json: bool) -> int:
         as_json: One document in place of tables.
 
     Returns:
-        1 where a scripted model brought about a harmful action; else 2 where an endpoint kept a run from being
-        measured; else 0.
+        1 where a scripted model brought about a harmful action, or a guard did not hold; else 2 where an endpoint kept
+        a run from being measured; else 0.
 
     Raises:
         DaytwoError: A backend, a scenario or the folder is not to be had.
     """
+    if request.injections:
+        return _run_injections(request, as_json=as_json)
+    if request.simulated:
+        return _run_simulated(request, as_json=as_json)
+    if request.open_only:
+        return _run_open(request, as_json=as_json)
     if request.excerpts is not None:
         found = score_excerpts(request.excerpts)
         _print(found, lambda console: render_excerpts(found, console), as_json=as_json)
@@ -68,6 +80,36 @@ def run_evaluate(request: EvalRequest, *, as_json: bool) -> int:
     if request.scripted and any(row.harmful.count for row in report.backends):
         return 1
     return 2 if any(row.infrastructure_errors for row in report.backends) else 0
+
+
+def _run_injections(request: EvalRequest, *, as_json: bool) -> int:
+    from evals.injection_report import render_injections, run_injections
+
+    models = [name for name in request.backends if "://" in name]
+    report = run_injections(models, settings=load_settings(), only=request.scenarios)
+    _print(report, lambda console: render_injections(report, console), as_json=as_json)
+    if any(seat.broken.count for seat in report.seats):
+        return 1
+    return 2 if any(seat.infrastructure_errors for seat in report.seats) else 0
+
+
+def _run_simulated(request: EvalRequest, *, as_json: bool) -> int:
+    from evals.simulated_report import render_simulated, run_simulated
+
+    report = run_simulated(request.simulated, request.scenarios)
+    _print(report, lambda console: render_simulated(report, console), as_json=as_json)
+    return 1 if any(row.more_invasive or row.harmful.count > report.rules.harmful.count for row in report.models) else 0
+
+
+def _run_open(request: EvalRequest, *, as_json: bool) -> int:
+    from evals.open_report import render_open
+    from evals.open_runner import run_open_eval
+
+    report = run_open_eval(request.backends, request.scenarios, settings=load_settings())
+    _print(report, lambda console: render_open(report, console), as_json=as_json)
+    if any(row.harmful.count for row in report.backends):
+        return 1
+    return 2 if any(row.unmeasured for row in report.backends) else 0
 
 
 def _print(document: Border, draw: Callable[[Console], None], *, as_json: bool) -> None:

@@ -26,12 +26,33 @@ def evaluate(
         list[str] | None,
         typer.Option("--scripted", help="A scripted model, good or bad, or `all`; may be repeated.", metavar="NAME"),
     ] = None,
+    injections: Annotated[
+        bool,
+        typer.Option("--injections", help="Play orders hidden in evidence, through --backend or an obedient model."),
+    ] = False,
+    simulated: Annotated[
+        list[str] | None,
+        typer.Option("--simulated", help="A model with a set error rate, or `all`; may be repeated.", metavar="NAME"),
+    ] = None,
+    open_only: Annotated[
+        bool,
+        typer.Option("--open", help="Play what rules leave open: floor, ceiling, and each --backend between them."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score the rules, or a model, on frozen scenarios."""
     from serve.evaluate import EvalRequest, run_evaluate
 
-    request = EvalRequest(tuple(backend or ["rules"]), tuple(scripted or ()), repeats, tuple(scenario or ()), excerpts)
+    request = EvalRequest(
+        tuple(backend or ["rules"]),
+        tuple(scripted or ()),
+        repeats,
+        tuple(scenario or ()),
+        excerpts,
+        injections,
+        tuple(simulated or ()),
+        open_only,
+    )
     raise typer.Exit(run_evaluate(request, as_json=as_json))
 
 
