@@ -216,6 +216,7 @@ CIRCUMSTANCES: Sequence[tuple[str, str, Callable[[Suspicion, Scene], bool]]] = (
     ("disk_link_error", "removable", lambda s, _: _is_removable(s)),
     ("filesystem_fault", "removable", lambda s, _: _is_removable(s)),
     ("storage_path_fault", "paths_left", _has_paths_left),
+    ("disk_lost", "spun_down", lambda s, _: any("initializing" in w for e in s.events for w in e.fields.values())),
     ("disk_lost", "polled", lambda s, _: all(e.fields.get("polled") == "yes" for e in s.events) and not s.findings),
     ("disk_lost", "survived", lambda s, _: _only(s, "nvme:timeout", "scsi:timeout")),
     ("disk_lost", "array_member", lambda s, _: bool(_codes(s) & ARRAY_CODES)),

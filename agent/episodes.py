@@ -37,6 +37,7 @@ ENDINGS: Mapping[str, str] = {
     "cpu:thermal_normal": "cpu:thermal",
     "xid:162": "xid:163",
     "network:link_ok": "network:link_error",
+    "clock:synchronised": "clock:unsynchronised",
     "nccl:ok": "nccl:complaint",
     "nccl:connected": "nccl:complaint",
 }

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from tools.detectors._consumer_shares import ConsumerMap
 from tools.detectors._guest_shares import MEASURES, DiskMap, GuestUse, sum_measure
 from tools.detectors._rows import RECENT_COLUMNS, Row, find_rows
+from tools.detectors.disk_stuck import is_stuck
 from tools.entities import same_node
 from tools.parsers.iostat import MAYBE_SINCE_BOOT, SINCE_BOOT
 from tools.types import Entity, Facts, Finding, Quote
@@ -109,6 +110,8 @@ def _list_harmless(rows: Sequence[Row]) -> Iterator[Finding]:
     for row in rows:
         pressure = _measure(row)
         if pressure is None:
+            continue
+        if is_stuck(row):
             continue
         if row.reason(_UTIL) in OLD_FACTORS:
             old.append((row, pressure))

@@ -164,6 +164,14 @@ _CLOCKS = (
         joins=50,
     ),
     Pattern(
+        "clock:synchronised",
+        ("ontacted time server", "nitial synchronization", "nitial clock synchronization", "Selected source "),
+        r"(?:chronyd|timesyncd|ntpd)\S*: (?P<reason>Contacted time server.*|Initial (?:clock )?synchronization to .*"
+        r"|Synchronized to time server.*|Selected source .*)",
+        on_node,
+        joins=50,
+    ),
+    Pattern(
         "clock:stepped_back",
         ("ime jumped backwards", "lock jumped backwards"),
         r"(?P<reason>Time jumped backwards, rotating|Realtime clock jumped backwards relative to last journal entry)",

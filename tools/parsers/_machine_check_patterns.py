@@ -5,6 +5,8 @@ Known: Linux 2.6.32 (RHEL 6) to 6.14 on x86, Arm and POWER; mcelog 1xx to 2xx, r
 
 from __future__ import annotations
 
+import re
+
 from tools.parsers._patterns import Fields, Pattern, no_event, on_node
 
 _UC_BIT = 61
@@ -31,6 +33,9 @@ def _refine_edac(fields: Fields) -> Fields | None:
     count = {"count": fields["errors"]} if fields.get("errors", "").isdecimal() else {}
     return {**fields, **count, "code": "edac:uncorrected" if uncorrected else "edac:corrected"}
 
+
+_OF_NO_HOST = re.compile(r"NVRM|GPU|nvidia-smi|[Vv]olatile|[:=]\s*0\s*$")
+"""Of a GPU, or a count of none."""
 
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(
@@ -252,7 +257,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"(?! error encountered| error \(DBE\)).*)"
         ),
         on_node,
-        refine=lambda f: None if "NVRM" in f["reason"] or "GPU" in f["reason"] else f,
+        refine=lambda f: None if _OF_NO_HOST.search(f["reason"]) else f,
     ),
     Pattern(
         "edac:corrected",

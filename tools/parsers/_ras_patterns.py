@@ -99,6 +99,12 @@ PATTERNS: tuple[Pattern, ...] = (
         on_node,
         refine=_refine_ras,
     ),
+    Pattern(  # of Blue Gene's own cards, which call it INFO
+        "mce:uncorrected",
+        ("MACHINE CHECK ",),
+        _RAS + r"(?P<reason>MACHINE CHECK .*)",
+        on_node,
+    ),
     Pattern(
         "network:link_error",
         ("etransmission error(s)", "input pipe error(s)", "link error(s)", "warning for torus", "warning for tree"),

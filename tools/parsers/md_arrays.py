@@ -17,6 +17,12 @@ _MD_MAP = Lazy(r"\[(?P<want>\d+)/(?P<have>\d+)\] \[(?P<map>[U_]+)\]")
 _MD_OTHER = Lazy(
     r"^Personalities :|^unused devices:|^\s+bitmap:|^\s+\[[=>.]*\]|^\s+\d+ blocks|^\s+resync=|^/dev/md\S*:$"
 )
+_MDADM_OTHER = Lazy(
+    r"^\s*(?:Version|Creation Time|Array Size|Used Dev Size|Total Devices|Preferred Minor|Persistence|Intent Bitmap"
+    r"|Update Time|Spare Devices|Layout|Chunk Size|Consistency Policy|Name|UUID|Events|Resync Status|Rebuild Status"
+    r"|Delta Devices|New Layout|Cluster Name|Reshape Status)\s*:\s"
+    r"|^\s*Number\s+Major\s+Minor\s+RaidDevice|^\s*(?:\d+|-)\s+\d+\s+\d+\s+(?:\d+|-)\s+\S"
+)
 _MDADM = Lazy(
     r"^\s*(?P<key>Raid Level|State|Failed Devices|Active Devices|Raid Devices|Working Devices)\s*:\s*(?P<value>.*?)\s*$"
 )
@@ -62,7 +68,7 @@ class _Arrays:
             self.close_array()
             self.array = line.text.strip(": \t")[5:]
         else:
-            return bool(_MD_OTHER.match(line.text))
+            return bool(_MD_OTHER.match(line.text) or _MDADM_OTHER.match(line.text))
         return True
 
     def _disk(self) -> Entity:

@@ -352,4 +352,5 @@ def _power_only(text: str) -> bool:
 
 
 def _fan_only(text: str) -> bool:
-    return text.count("ERR!") == 1 and bool(re.match(r"^\|\s*ERR!", text))
+    is_mute = re.search(r"N/A\s*/\s*N/A\s*\|.*\|\s*N/A", text)  # neither power nor load: more than a fan is silent
+    return text.count("ERR!") == 1 and bool(re.match(r"^\|\s*ERR!", text)) and not is_mute

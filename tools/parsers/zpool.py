@@ -41,6 +41,7 @@ _LOST_DISK = frozenset({"FAULTED", "UNAVAIL", "REMOVED", "OFFLINE", "DEGRADED"})
 _PART = re.compile(r"-part\d+$")
 
 
+MIN_ROWS = 2
 _NO_ERRORS = "No known data errors"
 
 
@@ -52,6 +53,9 @@ def recognise(sample: Sequence[str]) -> float:
         return 0.97
     if {"pool", "state"} <= keys or any(text.startswith("all pools are healthy") for text in kept):
         return 0.97
+    rows = sum(bool((found := _ROW.match(text)) and found["cksum"]) for text in kept)
+    if rows >= MIN_ROWS:  # the middle of an answer, copied without its head
+        return 0.9
     return 0.9 if any(text.startswith("NAME") and "HEALTH" in text and "CAP" in text for text in kept) else 0.0
 
 
