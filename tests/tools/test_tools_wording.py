@@ -88,3 +88,8 @@ def test_a_long_text_is_not_read_by_its_words(tmp_path):
 )
 def test_a_subject_of_its_own_goes_before_a_common_one(line, fault):
     assert find_subject(line) == fault
+
+
+@pytest.mark.parametrize("line", ["Uncorrectable ECC errors seen by the tool: 0", "Uncorrectable memory errors = none"])
+def test_a_count_of_none_is_no_fault(tmp_path, line):
+    assert report(tmp_path, f"{line}\nall disks: OK\n").verdicts[0].fault in ("healthy", "benign")

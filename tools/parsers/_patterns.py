@@ -92,6 +92,10 @@ class Judgement(NamedTuple):
     is_touched: bool
 
 
+_COUNTS_NOTHING = re.compile(r"^[^:=]{3,80}[:=]\s*(?:0|none|None|NONE)\s*$")
+"""A name and a nought, ``Uncorrectable errors: 0``: whatever it counts has not happened."""
+
+
 class PatternTable:
     """Patterns with what finds their literals; regular expressions are compiled when first needed."""
 
@@ -174,6 +178,8 @@ class PatternTable:
         return Judgement(Match(found.pattern, found.code, dict(found.fields)), is_refused=False, is_touched=True)
 
     def _judge(self, head: str, rows: Iterable[int]) -> Judgement:
+        if _COUNTS_NOTHING.match(head):
+            return Judgement(None, is_refused=True, is_touched=True)
         is_refused = is_touched = False
         told = ""
         for row in rows:
