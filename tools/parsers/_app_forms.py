@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from tools.parsers._kernel_forms import MONTHS, Head, guess_year, local_moment, wall_seconds
+from tools.parsers._kernel_forms import Head
+from tools.parsers._moments import MONTHS, guess_year, local_moment, wall_seconds
 from tools.parsers._patterns import Fields
 from tools.types import NO_MOMENT, Moment
 

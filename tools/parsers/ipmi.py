@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from tools.parsers._csv_rows import split_row
 from tools.parsers._ipmi_rules import FINE, classify
-from tools.parsers._kernel_forms import MONTHS, wall_seconds
 from tools.parsers._lazy import Lazy
 from tools.parsers._lines import clip_sample, is_noise
+from tools.parsers._moments import MONTHS, wall_seconds
 from tools.parsers._sheet import Sheet
 from tools.types import NO_MOMENT, Document, Domain, Entity, Event, Line, Moment, Parsed
 
