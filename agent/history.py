@@ -309,6 +309,11 @@ def find_open(past: Past) -> tuple[OpenState, ...]:
     return tuple(sorted(states, key=lambda state: (state.since_seconds, str(state.entity))))
 
 
+def find_end(past: Past, record: Record) -> Record | None:
+    """What ended a fault first: a boot or a reset that cures it, a return in the log, a person's clear."""
+    return next((end for end in past.ends if _ends(end, record)), None)
+
+
 def is_sticky(record: Record) -> bool:
     """Say whether a record is a fault that stays until it is cured or cleared."""
     row = load_faults().get(record.fault) if record.kind == "fault" else None

@@ -44,6 +44,10 @@ class Shelf(Protocol):
         """Find the sections nearest to a query, best first; with `near` none where nothing is."""
         ...
 
+    def section(self, runbook: str, section: str) -> Passage | None:
+        """Read one section by name; None where there is none."""
+        ...
+
 
 SIGNALS: Mapping[str, str] = {
     "hot": "temperature", "temperature": "temperature", "warm": "temperature", "clock": "clock", "power": "power",

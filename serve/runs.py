@@ -109,6 +109,7 @@ def replay(run: Mapping[str, Any], request: Request, settings: Settings, now: da
     from agent.triage import triage
     from agent.types import Case, Verdict
     from agent.verdicts import build_verdict
+    from serve.known import read_besides
     from serve.library import open_library
     from serve.triage import read_facts
     from tools.evidence import EvidenceBook
@@ -116,12 +117,13 @@ def replay(run: Mapping[str, Any], request: Request, settings: Settings, now: da
 
     facts, site, runs = read_facts(request, settings, now), SitePolicy(scheduler=settings.scheduler), list[Run]()
     backend = ReplayBackend(run["backend"], parse_replies(run.get("replies", [])))
+    besides = read_besides(facts, settings)
     terms = Terms(site, Budget(steps=settings.max_steps, seconds=settings.investigation_seconds), now)
 
     def look(case: Case, book: EvidenceBook) -> Verdict:
         if case.case_id != run["case_id"]:
             return build_verdict(case, book, facts=facts, site=site, now=now)
-        context = ToolContext(facts, book)
+        context = ToolContext(facts, book, besides.past, besides.facts)
         library = open_library(settings)
         return investigate(case, context, library=library, backend=backend, terms=terms, record=runs.append)
 

@@ -21,14 +21,8 @@ from agent.follow import Followed, Step
 from agent.history import Past, Record, spell_host
 from agent.run import Run
 from agent.store.audit_log import append_decisions
-from agent.store.ledger import (
-    add_records,
-    count_verdicts,
-    read_past,
-    read_records_of,
-    serialise_writers,
-    take_unread,
-)
+from agent.store.earlier import read_events
+from agent.store.ledger import add_records, count_verdicts, read_past, read_records_of, serialise_writers, take_unread
 from agent.store.models import EventRow, RunRow, VerdictRow
 from agent.store.past_file import BUSY_SECONDS, DATABASE_NAME, find_folder
 from agent.store.positions import build_run, find_followed, move_position, note_told, take_followed
@@ -224,6 +218,11 @@ class Store:
         """Read all that is remembered of some hosts, named as :func:`agent.history.spell_host` does."""
         with self._read() as session:
             return read_past(session, hosts)
+
+    def read_events(self, nodes: Iterable[str]) -> list[Event]:
+        """Read what earlier triages saw on some machines, in order of time."""
+        with self._read() as session:
+            return read_events(session, nodes)
 
     def read_records_of(self, entity: Entity) -> Past:
         """Read all that is remembered of an entity: of its host, or of itself where it is on none."""
