@@ -47,6 +47,7 @@ class Budget:
 
     Attributes:
         window_tokens: How long one prompt may be, where that is proven.
+        dollars: What it may cost, where its price is known; None is no limit.
         bounds: How long the conclusion may be.
         concluding_seconds: How long the conclusion takes at the model's own speed, where that was measured.
     """
@@ -55,6 +56,7 @@ class Budget:
     seconds: float = 180.0
     tokens: int = 100_000
     window_tokens: int | None = None
+    dollars: float | None = None
     bounds: Bounds = SIZES["full"]
     concluding_seconds: float | None = None
 

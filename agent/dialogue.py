@@ -22,6 +22,7 @@ from agent.rules_answer import Shelf, answer_by_rules
 from agent.run import Step, build_step
 from agent.seat import CALLS_PER_STEP, CONCLUDING_WINDOW_SHARE
 from agent.sentences import Judge, Sentence, cut_sentences
+from agent.spending import must_conclude_for_cost
 from agent.toolbox import Answer, Toolbox
 from agent.tracing import trace_tool
 from agent.types import DecidedBy, Usage
@@ -166,7 +167,7 @@ class Talk:
         window = budget.window_tokens
         return (
             len(self._replies) >= budget.steps - 1
-            or sum(one.tokens_in + one.tokens_out for one in self._replies) >= budget.tokens
+            or must_conclude_for_cost(self._replies, budget, self._chair.price, time.monotonic() - self._started)
             or (window is not None and last.tokens_in + last.tokens_out >= window * (1 - CONCLUDING_WINDOW_SHARE))
             or self._seconds_left() <= budget.find_concluding_seconds()
         )

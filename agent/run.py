@@ -36,6 +36,7 @@ class Run:
     """One investigation: everything that led to a verdict, for replay and audit.
 
     Attributes:
+        role: Which model's part it was: ``triage``, or ``root_cause`` for a second opinion.
         repairs: Kind of plumbing repair to how often it was needed.
         tool_counts: ``calls``, ``repeated``, ``unknown``, ``invalid``, ``empty``, ``not_read``.
         rejected: Why the model's opinion was not used; empty where it was.
@@ -57,6 +58,7 @@ class Run:
     check_next: str = ""
     messages: tuple[Message, ...] = ()
     replies: tuple[Reply, ...] = ()
+    role: str = "triage"
 
 
 def build_step(

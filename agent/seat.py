@@ -18,6 +18,7 @@ from agent.dialect import speak
 from agent.policy import SitePolicy
 from agent.repair import repair_reply
 from agent.run import Run, build_step
+from agent.spending import must_conclude_for_cost
 from agent.state import State
 from agent.toolbox import Toolbox
 from agent.tracing import trace_tool
@@ -196,12 +197,11 @@ class Seat:
 
     def _must_conclude(self, state: State) -> bool:
         replies = state.get("replies", [])
-        tokens = sum(reply.tokens_in + reply.tokens_out for reply in replies)
         last = replies[-1].tokens_in + replies[-1].tokens_out if replies else 0
         window = self.terms.budget.window_tokens
         return (
             len(replies) >= self.terms.budget.steps - 1
-            or tokens >= self.terms.budget.tokens
+            or must_conclude_for_cost(replies, self.terms.budget, self.terms.price, _since(self.started))
             or (window is not None and last >= window * (1 - CONCLUDING_WINDOW_SHARE))
             or self._seconds_left() <= self.terms.budget.find_concluding_seconds()
         )

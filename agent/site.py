@@ -110,9 +110,15 @@ class Escalation(Border):
 class Spending(Border):
     """What models may cost; None is no limit, and an unknown price counts against no limit in dollars."""
 
-    usd_per_hour: float | None = None
-    usd_per_investigation: float | None = None
-    tokens_per_hour: int | None = None
+    usd_per_hour: Annotated[float | None, Field(ge=0)] = None
+    usd_per_investigation: Annotated[float | None, Field(ge=0)] = None
+    tokens_per_hour: Annotated[int | None, Field(ge=0)] = None
+    tokens_per_investigation: Annotated[int | None, Field(ge=0)] = None
+
+    @property
+    def by_hour(self) -> bool:
+        """Whether anything of an hour is limited."""
+        return self.usd_per_hour is not None or self.tokens_per_hour is not None
 
 
 class Models(Border):

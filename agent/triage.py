@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from agent.gather import gather_siblings, rename_records
 from agent.history import NO_PAST, OpenState, Past, Record, apply_history, find_open
@@ -21,13 +22,21 @@ from agent.remember import (
     read_happenings,
 )
 from agent.types import SEVERITY_RANK, Case, CoverageRow, TriageReport, Verdict
-from agent.verdicts import build_verdict
+from agent.verdicts import build_verdict, cite_case
 from tools.errors import DaytwoError
 from tools.evidence import EvidenceBook
 from tools.types import Coverage, Facts
 
 Investigator = Callable[[Case, EvidenceBook], Verdict]
 """Sits between a case and its verdict: the graph with a model, or nothing."""
+Look = Callable[[], Verdict]
+Together = Callable[[Sequence[Look]], Sequence[Verdict]]
+"""Takes the looks at all cases and gives their verdicts in the same order, however many it takes at once."""
+
+
+def look_in_turn(looks: Sequence[Look]) -> list[Verdict]:
+    """One case after the other."""
+    return [look() for look in looks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ def triage(
     now: datetime,
     investigator: Investigator | None = None,
     memory: Memory | None = None,
+    together: Together = look_in_turn,
 ) -> TriageReport:
     """Judge facts by rules and history, and let an investigator look at what is wrong or open.
 
@@ -65,20 +75,15 @@ def triage(
         now: The time that the verdicts carry.
         investigator: Asked once for each case with evidence; None means rules alone.
         memory: What earlier triages said; None means that nothing is known of them.
+        together: Holds the investigations; the order of the verdicts is that of the rules whatever it does.
     """
     memory = memory or Memory()
     judged = judge(facts)
     happened = read_happenings(judged, facts, Reading(now.timestamp(), memory.boot))
     recalled, still_open = recall(judged, memory.past.extend(happened))
     cases = gather_siblings(recalled)
-    book = EvidenceBook()
-    verdicts = []
-    for case in cases:
-        asks = investigator is not None and (case.primary.quotes or case.primary.fault == "unknown")
-        if asks and investigator is not None:
-            verdicts.append(investigator(case, book))
-        else:
-            verdicts.append(build_verdict(case, book, facts=facts, site=site, now=now))
+    rules = partial(build_verdict, facts=facts, site=site, now=now)
+    verdicts = write_verdicts(cases, rules, investigator, together)
     coverage = [
         CoverageRow(entity=row.entity, domain=row.domain, status=row.status, reason=row.reason, fix=row.fix)
         for row in facts.coverage
@@ -86,6 +91,31 @@ def triage(
     if memory.remember is not None:
         memory.remember(judge_records(rename_records(happened, cases), verdicts))
     return mark_own_models(TriageReport(verdicts=verdicts, coverage=coverage + cover_open(still_open)), memory.own)
+
+
+def write_verdicts(
+    cases: Sequence[Case], rules: Investigator, investigator: Investigator | None, together: Together
+) -> list[Verdict]:
+    """Write the verdicts in the order of the cases.
+
+    What rules cite is numbered before anybody is asked, and each investigation goes on in a book of its own: handles do
+    not depend on which was faster.
+    """
+    book = EvidenceBook()
+    written: dict[int, Verdict] = {}
+    asked: list[int] = []
+    for place, case in enumerate(cases):
+        if investigator is not None and (case.primary.quotes or case.primary.fault == "unknown"):
+            cite_case(case, book)
+            asked.append(place)
+        else:
+            written[place] = rules(case, book)
+    if investigator is not None and asked:
+        looks = [
+            partial(investigator, cases[place], book.branch(number, len(asked))) for number, place in enumerate(asked)
+        ]
+        written.update(zip(asked, together(looks), strict=True))
+    return [written[place] for place in range(len(cases))]
 
 
 def recall(judged: Sequence[Case], past: Past) -> tuple[tuple[Case, ...], tuple[OpenState, ...]]:

@@ -7,7 +7,8 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +26,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.run import Run
 from agent.settings import Settings
+from agent.stopping import Stop
 from agent.types import Border, TriageReport, Verdict
 from rag.errors import RagError
+from serve.doors import list_states, open_doors
 from serve.logs import open_log
 from serve.metrics import CONTENT_TYPE, Metrics
 from serve.store import open_site_store
@@ -39,6 +42,7 @@ MAX_FILES = 200
 TRIAGES_AT_ONCE = 4
 """More wait in line: each holds its evidence in memory (a guess)."""
 MAX_NAME_CHARACTERS = 80
+GONE = "not asked to its end: whoever asked went away"
 UNPACKED_PER_UPLOAD = 16
 """A request may unpack to so many times the largest body: logs shrink to a tenth or a twentieth (a guess)."""
 BEARER = HTTPBearer(auto_error=False, description="The token in DATA_DIR/token, or DAYTWO_API_TOKEN.")
@@ -140,7 +144,8 @@ def build_api(settings: Settings, token: str) -> FastAPI:
         evidence = await read_evidence(request)
         async with slots:
             started = time.monotonic()
-            report = await run_in_threadpool(triage_texts, evidence, settings, counted.observe_run)
+            async with stop_when_gone(request) as stop:
+                report = await run_in_threadpool(triage_texts, evidence, settings, counted.observe_run, stop)
             counted.observe_report(report, time.monotonic() - started)
             return report
 
@@ -165,6 +170,7 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     @api.get("/metrics", dependencies=guarded, response_class=Response, responses=PROBLEMS)
     def show_metrics() -> Response:
         """Counts and times for Prometheus; scrape it with the token as `authorization.credentials`."""
+        counted.observe_endpoints(list_states(settings), open_doors().list_standings())
         return Response(counted.render(), media_type=CONTENT_TYPE)
 
     return _tell_errors(api)
@@ -278,8 +284,31 @@ def name_files(files: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     return named
 
 
+@asynccontextmanager
+async def stop_when_gone(request: Request) -> AsyncIterator[Stop]:
+    """Listen whether the caller, whose body was read, goes away, and stop the questions to models then."""
+    stop = Stop()
+
+    async def listen() -> None:
+        # Not `is_disconnected()`: behind a middleware it never hears of it.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        stop.say(GONE)
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield stop
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+
+
 def triage_texts(
-    evidence: Mapping[str, bytes], settings: Settings, record: Callable[[Run], None] | None = None
+    evidence: Mapping[str, bytes],
+    settings: Settings,
+    record: Callable[[Run], None] | None = None,
+    stop: Stop | None = None,
 ) -> TriageReport:
     """Triage texts as if they stood in a folder, which they do for as long as it takes."""
     with tempfile.TemporaryDirectory(prefix="daytwo-") as name:
@@ -288,7 +317,8 @@ def triage_texts(
             (folder / label).write_bytes(content)
         request = TriageRequest(paths=(folder,), origin=tuple(evidence))
         try:
-            return triage_request(request, limit_unpacking(evidence, settings), datetime.now(UTC), record=record)
+            limited = limit_unpacking(evidence, settings)
+            return triage_request(request, limited, datetime.now(UTC), record=record, stop=stop)
         except OperatorError as error:
             # Where the texts stood meanwhile is nobody's business.
             raise OperatorError(error.message.replace(name, "the request"), fix=error.fix) from None

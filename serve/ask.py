@@ -57,6 +57,7 @@ def run_ask(question: str, request: Request, *, as_json: bool) -> int:
     else:
         told.append(answer_question(question, desk, (), chair, tell=_keep_silent))
     turn = told[0]
+    model.keep_cost(turn)
     if as_json:
         print_text(json.dumps(describe_turn(turn, desk), indent=2))
     else:

@@ -7,17 +7,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from agent.policy import SitePolicy
+from agent.roster import Roster
 from agent.run import Run
 from agent.settings import Settings
-from agent.triage import Investigator
+from agent.spending import Spent
+from agent.stopping import Stop
+from agent.triage import Investigator, Together, look_in_turn
 from agent.types import Case, Opinion, Verdict
 from agent.verdicts import build_verdict
 from serve.terminal import is_terminal, note
-from tools.errors import ModelError
+from tools.errors import ModelDown
 from tools.evidence import EvidenceBook
 from tools.types import Facts
 
@@ -28,22 +32,57 @@ STOPPED = "the model was stopped by Ctrl-C before it had answered"
 Progress = Callable[[str], AbstractContextManager[None]]
 
 
-def open_investigator(
-    endpoint: tuple[str, str], facts: Facts, settings: Settings, now: datetime, *, record: Callable[[Run], None]
-) -> Investigator:
-    """Put a model in the seat; where nothing listens it says so at once, and none of its libraries is imported."""
-    url, name = endpoint
-    silent = build_silent_investigator(facts, settings, now)
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """One triage in which models may be asked.
+
+    Attributes:
+        roster: Who may be asked.
+        facts: What the models' tools may read.
+        settings: Keys, time-outs and limits.
+        now: Time of the verdicts.
+        record: Called with the audit of each investigation, from several threads.
+        stop: Says that nobody waits any more.
+        spent: What models cost in the last hour; None where that could not be read.
+    """
+
+    roster: Roster
+    facts: Facts
+    settings: Settings
+    now: datetime
+    record: Callable[[Run], None]
+    stop: Stop = field(default_factory=Stop)
+    spent: Spent | None = field(default_factory=Spent)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who looks at the cases that rules leave open, and how many of them at once."""
+
+    look: Investigator
+    together: Together = look_in_turn
+
+
+def open_investigator(occasion: Occasion) -> Asking:
+    """Put a model in the seat; where nothing listens it says so at once, and none of its libraries is imported.
+
+    Raises:
+        SiteConfigError: The key of an endpoint is not there, or the site does not ask models elsewhere.
+    """
+    from serve.doors import choose_endpoint
+
+    silent = build_silent_investigator(occasion.facts, occasion.settings, occasion.now)
     try:
-        reach_endpoint(url)
-        from serve.investigator import build_model_investigator
-    except ModelError as error:
-        return silent(str(error))
+        endpoint, why = choose_endpoint(occasion.roster.list_for("triage"), occasion.settings)
+        if endpoint is None:
+            return Asking(silent(why))
+        from serve.investigator import Panel
     except KeyboardInterrupt:
         note(f"daytwo: {STOPPED}")
-        return silent(STOPPED)
-    progress = build_progress(name, settings)
-    return build_model_investigator(endpoint, facts, settings, now, record=record, silent=silent, progress=progress)
+        return Asking(silent(STOPPED))
+    progress = build_progress(endpoint.name, occasion.settings)
+    panel = Panel(endpoint, occasion, silent=silent, progress=progress)
+    return Asking(panel.look, panel.look_together)
 
 
 def build_silent_investigator(facts: Facts, settings: Settings, now: datetime) -> Callable[[str], Investigator]:
@@ -65,7 +104,7 @@ def reach_endpoint(url: str) -> None:
     """Open a connection and close it again, unless a proxy stands between.
 
     Raises:
-        ModelError: The connection was refused, or the name is not known.
+        ModelDown: The connection was refused, or the name is not known.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -77,7 +116,7 @@ def reach_endpoint(url: str) -> None:
         socket.create_connection((host, parts.port or PORTS[parts.scheme]), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ModelError(f"Nothing answers at {url} ({why.lower()}).", fix=f"curl {url}/models") from None
+        raise ModelDown(f"Nothing answers at {url} ({why.lower()}).", fix=f"curl {url}/models") from None
 
 
 def build_progress(name: str, settings: Settings) -> Progress:

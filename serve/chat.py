@@ -60,6 +60,7 @@ class Chat:
 
         print_by(draw)
         self.show(render_foot(told[0], self.desk))
+        self.model.keep_cost(told[0])
         self.session = self.session.with_turn(told[0])
         self.keep()
         return told[0]

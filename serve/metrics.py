@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from agent.admission import Standing
 from agent.run import Run
 from agent.types import TriageReport
 
@@ -32,6 +34,9 @@ class Metrics:
         self._dollars = count("daytwo_model_cost_dollars", "Cost, where the price is known", ("model",))
         self._unpriced = count("daytwo_model_unpriced_runs", "Investigations of unknown price", ("model",))
         self._repairs = count("daytwo_model_repairs", "Answers that had to be mended", ("model", "kind"))
+        measure_now = partial(Gauge, registry=self.registry)
+        self._circuits = measure_now("daytwo_model_circuit", "1 for the state of the breaker", ("model", "state"))
+        self._doors = measure_now("daytwo_model_investigations", "At once: limit, inside, waiting", ("model", "kind"))
         self._tools = count("daytwo_tool_calls", "Tool calls by what came of them", ("model", "outcome"))
 
     def observe_report(self, report: TriageReport, seconds: float) -> None:
@@ -59,6 +64,21 @@ class Metrics:
             self._repairs.labels(model, kind).inc(count)
         for outcome, count in run.tool_counts.items():
             self._tools.labels(model, outcome).inc(count)
+
+    def observe_endpoints(
+        self, circuits: Iterable[tuple[str, str]], doors: Iterable[tuple[str, str, Standing]]
+    ) -> None:
+        """Tell how the endpoints stand now: model and state of the circuit, and the doors of this process."""
+        for model, state in circuits:
+            for one in ("closed", "half-open", "open"):
+                self._circuits.labels(model, one).set(one == state)
+        for _, model, standing in doors:
+            for kind, count in (
+                ("limit", standing.limit),
+                ("inside", standing.inside),
+                ("waiting", standing.waiting),
+            ):
+                self._doors.labels(model, kind).set(count)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

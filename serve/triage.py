@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.backend import parse_endpoint
 from agent.history import NO_PAST, Past, Record, spell_host
 from agent.policy import SitePolicy
 from agent.remember import Boot, find_hosts
@@ -21,7 +20,6 @@ from agent.run import Run
 from agent.settings import Settings, load_settings
 from agent.triage import Memory, build_unread_facts, exit_code, triage
 from agent.types import TriageReport
-from serve.asking import open_investigator
 from serve.own_model import list_own_models
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
@@ -30,8 +28,12 @@ from tools.harmless import redact_url
 from tools.types import Coverage, Facts, Inventory, Source, merge_facts
 
 if TYPE_CHECKING:
+    from agent.roster import Roster
+    from agent.stopping import Stop
     from agent.store.store import Store
+    from serve.asking import Asking
 
+Show = Callable[[TriageReport, bool], None]
 STANDARD_INPUT = Path("-")
 FULL_VERDICTS = 4
 """So many verdicts are shown in full; the others in a line each, to be read with `daytwo explain`."""
@@ -84,8 +86,9 @@ def triage_request(
     now: datetime,
     *,
     record: Callable[[Run], None] | None = None,
-    show: Callable[[TriageReport, bool], None] | None = None,
+    show: Show | None = None,
     see: Callable[[Facts], None] | None = None,
+    stop: Stop | None = None,
 ) -> TriageReport:
     """Read what the request names, triage it, and keep the verdicts where they are to be kept.
 
@@ -96,31 +99,33 @@ def triage_request(
         record: Called with the audit of each investigation, beside the store.
         show: Called once with what the rules say, before a model is asked, and with whether it is being kept.
         see: Called with the facts, before anything is made of them.
+        stop: Ends the questions to models; the rules' verdicts are kept all the same.
     """
-    spec = request.model or settings.model
-    endpoint = parse_endpoint(spec) if spec else None
+    roster = find_roster(request.model or settings.model, settings)
     runs: list[Run] = []
     records: list[Record] = []
     site = _build_site(settings)
     facts = read_facts(request, settings, now)
     if see is not None:
         see(facts)
-    if endpoint is None and show is not None and (known := _recall_early(request, settings, facts)) is not None:
-        return _show_then_keep(request, settings, facts, now, Early(known, show))
+    if roster is None and show is not None and (known := _recall_early(request, settings, facts)) is not None:
+        return _show_then_keep(request, settings, facts, now, known, show)
     with (_open_store(settings) if request.store else None) or nullcontext() as store:
         past, own = _recall(store, facts), list_own_models(settings)
         memory = Memory(past, records.extend, _read_boot(request, facts), own)
-        if endpoint is None or show is not None:
+        if roster is None or show is not None:
             report = triage(facts, site=site, now=now, memory=memory)
-        if endpoint is not None:
+        if roster is not None:
             if show is not None:
                 show(report, store is not None)
             records.clear()
-            investigator = open_investigator(endpoint, facts, settings, now, record=runs.append)
-            report = triage(facts, site=site, now=now, investigator=investigator, memory=memory)
+            asking = _open_asking(roster, facts, Asked(settings, now, runs.append, stop))
+            report = triage(
+                facts, site=site, now=now, investigator=asking.look, memory=memory, together=asking.together
+            )
         if store is not None:
             keep(store, report, facts, Kept(request, settings, runs, records))
-        if endpoint is None and show is not None:
+        if roster is None and show is not None:
             show(report, store is not None)
         _act(report, store, settings, request, as_json=show is None)
     if record is not None:
@@ -129,12 +134,40 @@ def triage_request(
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class Early:
-    """What is needed to tell a verdict before the store is opened: its history, and where to show it."""
+def find_roster(spec: str, settings: Settings) -> Roster | None:
+    """Who may be asked: the one endpoint that is named, else those of the site's file; None where nobody is.
 
-    past: Past
-    show: Callable[[TriageReport, bool], None]
+    Raises:
+        OperatorError: One is no endpoint.
+        SiteConfigError: The site's file does not fit.
+    """
+    if not spec and settings.site_file is None:
+        return None
+    from agent.roster import build_roster
+    from agent.site import load_site
+
+    roster = build_roster(spec, load_site(settings.site_file).models)
+    return roster if roster.list_for("triage") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """For whom models are asked."""
+
+    settings: Settings
+    now: datetime
+    record: Callable[[Run], None]
+    stop: Stop | None
+
+
+def _open_asking(roster: Roster, facts: Facts, asked: Asked) -> Asking:
+    from agent.stopping import Stop
+    from serve.asking import Occasion, open_investigator
+    from serve.spent import read_spent
+
+    spent = read_spent(asked.settings, roster.models)
+    stop = asked.stop or Stop()
+    return open_investigator(Occasion(roster, facts, asked.settings, asked.now, asked.record, stop, spent))
 
 
 def _recall_early(request: Request, settings: Settings, facts: Facts) -> Past | None:
@@ -146,11 +179,13 @@ def _recall_early(request: Request, settings: Settings, facts: Facts) -> Past | 
     return read_past_file(settings.data_dir, find_hosts(facts))
 
 
-def _show_then_keep(request: Request, settings: Settings, facts: Facts, now: datetime, early: Early) -> TriageReport:
+def _show_then_keep(
+    request: Request, settings: Settings, facts: Facts, now: datetime, past: Past, show: Show
+) -> TriageReport:
     records: list[Record] = []
-    memory = Memory(early.past, records.extend, _read_boot(request, facts), list_own_models(settings))
+    memory = Memory(past, records.extend, _read_boot(request, facts), list_own_models(settings))
     report = triage(facts, site=_build_site(settings), now=now, memory=memory)
-    early.show(report, True)
+    show(report, True)
     sys.stdout.flush()
     with _open_store(settings) or nullcontext() as store:
         if store is not None:

@@ -12,6 +12,7 @@
     │   ├── ToolTimeout           a program or call gave no answer in time
     │   ├── ToolFailed            a program ended with an error
     │   └── ModelError            the model endpoint refused, hung, or answered nonsense
+    │       └── ModelDown             it gives no answer, none in time, or an error of its own
     └── BugError              us: an invariant did not hold
 
 Each carries what was tried and what to type next. `rag/errors.py` holds what retrieval can raise.
@@ -71,6 +72,10 @@ class ToolFailed(UpstreamError):
 
 class ModelError(UpstreamError):
     """The model endpoint refused, hung, or answered with something that is no answer."""
+
+
+class ModelDown(ModelError):
+    """The model endpoint does not do its part at all: no answer, none in time, or an error of its own."""
 
 
 class BugError(DaytwoError):

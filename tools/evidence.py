@@ -37,6 +37,24 @@ class EvidenceBook:
     def __init__(self) -> None:
         self._by_key: dict[tuple[str, str], Evidence] = {}
         self._by_id: dict[str, Evidence] = {}
+        self._held, self._first, self._step = 0, 1, 1
+
+    def branch(self, place: int, count: int) -> EvidenceBook:
+        """Begin a book that goes on from this one beside `count` - 1 others, each with handles that no other gives.
+
+        So handles are the same however fast each of them grows: with three books e7, e10, e13, … in the first.
+
+        Args:
+            place: Which of them, from 0.
+            count: How many there are; nothing is added to this one any more.
+        """
+        book = EvidenceBook()
+        book._by_key, book._by_id = dict(self._by_key), dict(self._by_id)
+        book._held, book._first, book._step = len(self), len(self) + 1 + place, count
+        return book
+
+    def _spell_next(self) -> str:
+        return f"e{self._first + (len(self._by_id) - self._held) * self._step}"
 
     def add(
         self,
@@ -59,7 +77,7 @@ class EvidenceBook:
             return self._by_key[key]
         first, last = format_moment(start), format_moment(end or start)
         evidence = Evidence(
-            id=f"e{len(self._by_id) + 1}",
+            id=self._spell_next(),
             source=quote.place,
             span=(first, last) if first and last else None,
             quote=neutralise(quote.text)[:MAX_QUOTE_CHARACTERS],
@@ -87,7 +105,7 @@ class EvidenceBook:
         for evidence in page.added:
             known = self._by_key.get((evidence.source, page.texts[evidence.id]))
             if known is None:
-                known = replace(evidence, id=f"e{len(self._by_id) + 1}")
+                known = replace(evidence, id=self._spell_next())
                 self._by_key[known.source, page.texts[evidence.id]] = known
                 self._by_id[known.id] = known
             real[evidence.id] = known.id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -20,6 +20,7 @@ import openai
 from openai.types.chat import ChatCompletionMessageParam
 
 from agent.backend import Budget, EndpointKind, Hear, Message, Reply
+from agent.backends.cutting import Connections
 from agent.backends.reading import find_path_fix, read_pieces, read_reply
 from agent.backends.wire import parse_limit, tells_overflow
 from agent.bounds import SIZES
@@ -37,12 +38,15 @@ from agent.dialect import (
 )
 from agent.profile import ModelProfile, load_profile
 from agent.settings import Settings
-from tools.errors import ModelError
+from agent.stopping import Stop
+from tools.errors import ModelDown, ModelError
 
 MAX_BODY_BYTES = 4 * 1024**2
 MAX_ANSWER_TOKENS = 1500
 ATTEMPTS = 2
 RETRY_SECONDS = 0.5
+LATE_SECONDS = 0.1
+"""How long after its time a question is cut off whose answer has not begun: a server may drip its head for ever."""
 MAX_RETRY_AFTER_SECONDS = 5.0
 SCRIPTED_PREFIX = "scripted"
 UNPROVEN_WINDOW_TOKENS = 16_384
@@ -52,6 +56,8 @@ ANSWER_SHARE = 4
 WRITING_SHARE = 0.8
 """Of the longest wait, what its words may take of a model whose speed is known (a guess)."""
 LEAST_ANSWER_TOKENS = 200
+FAIR_SHARE = 0.5
+"""Of the longest wait: one that had less time than that and gave no answer is not known to be down (a guess)."""
 CONCLUSION_ROOM = 1.2
 """How much longer than its bounds a conclusion may be where the server keeps none (a guess)."""
 CHECK_FIX = "daytwo model check URL#NAME, which finds the window out"
@@ -89,7 +95,24 @@ class OpenAIBackend:
         self._told_tools: Sequence[Mapping[str, Any]] = ()
         self.failure: ModelError | None = None
         """What the endpoint did wrong last; it may do so again."""
-        self._client = openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, timeout=timeout_seconds)
+        self.connections = Connections()
+        """Of this model alone, so that a question can be cut off."""
+        self._note: Callable[[ModelError | None], None] = lambda _: None
+        self._stop = Stop()
+        self._client = openai.OpenAI(
+            base_url=url,
+            api_key=key or "none",
+            max_retries=0,
+            timeout=timeout_seconds,
+            # A redirect would carry the whole conversation to an endpoint that nobody named.
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False, event_hooks={"request": [self.connections.follow]}
+            ),
+        )
+
+    def report_to(self, note: Callable[[ModelError | None], None], stop: Stop) -> None:
+        """Tell how each question went, None for an answer; where it was stopped nothing is told and nothing asked."""
+        self._note, self._stop = note, stop
 
     @property
     def name(self) -> str:
@@ -170,11 +193,12 @@ class OpenAIBackend:
         deadline = time.monotonic() + min(seconds, longest)
         most = round(SIZES[self._size].tokens * CONCLUSION_ROOM) if self._tokens_per_second else MAX_ANSWER_TOKENS
         while True:
-            spelled = {"max_tokens": min(most, self._answer_tokens), **spell_form(self._forms[0], schema)}
+            forms = self._forms  # another thread may learn the same at the same time
+            spelled = {"max_tokens": min(most, self._answer_tokens), **spell_form(forms[0], schema)}
             try:
                 return self._ask(messages, spelled, deadline - time.monotonic(), longest=longest)
             except _SchemaRefusedError:
-                self._forms = self._forms[1:]
+                self._forms = forms[1:]
 
     def _ask(
         self,
@@ -185,21 +209,32 @@ class OpenAIBackend:
         *,
         longest: float | None = None,
     ) -> Reply:
-        deadline = time.monotonic() + min(seconds, longest or self._timeout_seconds)
+        patience = min(seconds, longest or self._timeout_seconds)
         extra = {**extra, **(STREAM if hear is not None else {})}
         try:
-            try:
-                return self._try(self._fit(messages, extra), extra, deadline, hear)
-            except _OverflowError as error:
-                if not error.limit_tokens or error.limit_tokens >= self._window_tokens:
-                    raise
-                self._window_tokens = error.limit_tokens
-                return self._try(self._fit(messages, extra), extra, deadline, hear)
+            reply = self._fit_and_try(messages, extra, time.monotonic() + patience, hear)
         except (_SchemaRefusedError, _StreamRefusedError):
             raise
         except ModelError as error:
+            if self._stop.why:
+                raise ModelError(self._stop.why, fix="") from None
             self.failure = error
+            if not isinstance(error, _LateError) or patience >= self._timeout_seconds * FAIR_SHARE:
+                self._note(error)
             raise
+        self._note(None)
+        return reply
+
+    def _fit_and_try(
+        self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float, hear: Hear | None
+    ) -> Reply:
+        try:
+            return self._try(self._fit(messages, extra), extra, deadline, hear)
+        except _OverflowError as error:
+            if not error.limit_tokens or error.limit_tokens >= self._window_tokens:
+                raise
+            self._window_tokens = error.limit_tokens
+            return self._try(self._fit(messages, extra), extra, deadline, hear)
 
     def _fit(self, messages: Sequence[Message], extra: Mapping[str, Any]) -> list[Message]:
         """The conversation in the words that the model takes, cut to its window."""
@@ -229,21 +264,24 @@ class OpenAIBackend:
                     raise _map_status(error, self._url, self._name, extra) from None
                 time.sleep(wait)
             except (openai.OpenAIError, httpx2.HTTPError) as error:
-                raise self._map_error(error) from None
+                raise (self._late() if time.monotonic() >= deadline else self._map_error(error)) from None
         raise ModelError(f"The model at {self._url} gave no answer.", fix="daytwo doctor")
 
     def _post(self, messages: Sequence[Message], extra: Mapping[str, Any], deadline: float, hear: Hear | None) -> Reply:
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or self._stop.why:
             raise self._late()
-        with self._client.chat.completions.with_streaming_response.create(
-            model=self._name,
-            messages=cast("list[ChatCompletionMessageParam]", list(messages)),
-            temperature=0,
-            max_tokens=min(self._answer_tokens, self._step_tokens),
-            timeout=left,
-            extra_body=dict(extra),
-        ) as response:
+        with (
+            self.connections.limit(left + LATE_SECONDS),
+            self._client.chat.completions.with_streaming_response.create(
+                model=self._name,
+                messages=cast("list[ChatCompletionMessageParam]", list(messages)),
+                temperature=0,
+                max_tokens=min(self._answer_tokens, self._step_tokens),
+                timeout=left,
+                extra_body=dict(extra),
+            ) as response,
+        ):
             chunks = self._until_late(response.iter_bytes(), deadline)
             if "event-stream" in response.headers.get("content-type", ""):
                 return read_pieces(chunks, messages, self._url, hear)
@@ -260,11 +298,14 @@ class OpenAIBackend:
             if time.monotonic() > deadline:
                 raise self._late()
             if size > MAX_BODY_BYTES:
-                raise ModelError(f"The answer of {self._url} is larger than {MAX_BODY_BYTES} bytes.", fix="")
+                raise ModelError(
+                    f"The answer of {self._url} is larger than {MAX_BODY_BYTES} bytes.",
+                    fix=f"curl {self._url}/models: this may be no model at all",
+                )
             yield chunk
 
     def _late(self) -> ModelError:
-        return ModelError(
+        return _LateError(
             f"The model at {self._url} gave no whole answer in time.",
             fix="raise DAYTWO_MODEL_TIMEOUT_SECONDS, or look at the server's queue",
         )
@@ -273,10 +314,14 @@ class OpenAIBackend:
         if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
             return self._late()
         if isinstance(error, openai.APIConnectionError):
-            return ModelError(f"Nothing answers at {self._url}.", fix=f"curl {self._url}/models")
-        return ModelError(
+            return ModelDown(f"Nothing answers at {self._url}.", fix=f"curl {self._url}/models")
+        return ModelDown(
             f"The answer of {self._url} broke off ({type(error).__name__}).", fix="look at the server's log"
         )
+
+
+class _LateError(ModelDown):
+    """No whole answer in the time that it was given."""
 
 
 class _SchemaRefusedError(ModelError):
@@ -300,7 +345,11 @@ def open_model(endpoint: tuple[str, str], settings: Settings) -> OpenAIBackend:
         endpoint: Base URL and name of the model.
         settings: Key, time-out and the data folder.
     """
-    key = settings.model_key.get_secret_value() if settings.model_key else None
+    return open_endpoint(endpoint, settings.model_key.get_secret_value() if settings.model_key else None, settings)
+
+
+def open_endpoint(endpoint: tuple[str, str], key: str | None, settings: Settings) -> OpenAIBackend:
+    """Open a model with a key of its own; as :func:`open_model` else."""
     profile = load_profile(settings.data_dir, *endpoint)
     return OpenAIBackend(*endpoint, key, settings.model_timeout_seconds, profile)
 
@@ -318,7 +367,7 @@ def _find_wait(error: openai.APIStatusError) -> float | None:
 
 def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mapping[str, Any]) -> ModelError:
     code = error.status_code
-    said = " ".join(str(error.message).split())[:160]
+    said = " ".join(str(error.message).split())[:160].rstrip(".")
     lists = f"curl {url}/models shows the names that are served; {name} may not be one"
     # A server that knows the path but not the model says so; one that does not know the path speaks of no model.
     knows_path = "model" in said.lower()
@@ -329,9 +378,11 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mappin
         405: find_path_fix(url),
         429: "the endpoint limits requests: wait, or lower the load",
     }
+    if 300 <= code < 400:
+        return ModelError(f"{url} sends one elsewhere ({code}), where nothing was sent.", fix=find_path_fix(url))
     if code in (400, 413, 422, 500) and tells_overflow(str(error.message)):
         overflow = _OverflowError(f"{url} takes no prompt so long ({code}: {said}).", fix=CHECK_FIX)
-        overflow.limit_tokens = parse_limit(str(error.message))
+        overflow.limit_tokens = parse_limit(f"{error.message} {error.body}")
         return overflow
     if code in (400, 422, 500, 501) and "stream" in extra and "stream" in said.lower():
         return _StreamRefusedError(f"{url} does not stream ({code}: {said}).", fix=CHECK_FIX)
@@ -339,7 +390,8 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mappin
         return _SchemaRefusedError(f"{url} takes no JSON schema ({code}: {said}).", fix=TOOLS_FIX)
     if code in (400, 422) and "tool" in said.lower():
         return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
-    return ModelError(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
+    kind = ModelDown if code >= 500 else ModelError
+    return kind(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
 
 
 def _is_private(host: str) -> bool:

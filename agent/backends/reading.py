@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from agent.backend import Hear, Message, Reply
 from agent.backends.pieces import Pieces
-from agent.backends.wire import read_calls, read_usage
-from tools.errors import ModelError
+from agent.backends.wire import read_calls, read_error, read_usage
+from tools.errors import ModelDown, ModelError
 
 CHARACTERS_PER_TOKEN = 4  # only where the server reports no usage
 
 
 def read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
     """Read a chat completion out of the bytes of an answer; anything else is a `ModelError`."""
-    text = raw.decode("utf-8", "replace").strip()
+    text = raw.decode("utf-8-sig", "replace").strip()
     fix = find_path_fix(url)
     if not text:
         raise ModelError(
@@ -26,9 +26,11 @@ def read_reply(raw: bytes, messages: Sequence[Message], url: str) -> Reply:
         raise ModelError(f"{url} answered with a web page, not with JSON.", fix=fix)
     try:
         answer = json.loads(text, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{url} answered with malformed JSON: {text[:60]!r}.", fix=fix) from None
     choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not choices and isinstance(answer, dict) and answer.get("error"):
+        raise ModelError(f"{url} answered with an error: {read_error(text)[:160]}.", fix="look at the server's log")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ModelError(f"The answer of {url} holds no choices.", fix=fix)
     message = choices[0].get("message")
@@ -47,7 +49,7 @@ def read_pieces(chunks: Iterator[bytes], messages: Sequence[Message], url: str, 
     for chunk in chunks:
         pieces.feed(chunk)
     if broken := pieces.close():
-        raise ModelError(f"The answer of {url} broke off ({broken}).", fix="look at the server's log")
+        raise ModelDown(f"The answer of {url} broke off ({broken}).", fix="look at the server's log")
     tokens_in, tokens_cached, tokens_out = _count_usage(pieces.usage, messages, pieces.text)
     return Reply(pieces.text, pieces.calls, tokens_in, tokens_cached, tokens_out, pieces.finish_reason)
 

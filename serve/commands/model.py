@@ -94,6 +94,15 @@ def stop() -> None:
     raise typer.Exit(run_stop(load_settings()))
 
 
+@models.command(name="list")
+def list_endpoints(as_json: JsonOption = False) -> None:
+    """Show which models may be asked for what, whether they answer, and what they cost."""
+    from agent.settings import load_settings
+    from serve.model_list import run_list
+
+    raise typer.Exit(run_list(load_settings(), as_json=as_json))
+
+
 @models.command(name="check")
 def check(
     endpoint: Annotated[str, typer.Argument(help="Base URL and name of the model.", metavar="URL#NAME")],

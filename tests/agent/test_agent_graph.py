@@ -309,7 +309,7 @@ def test_the_last_step_concludes_however_much_the_model_would_go_on() -> None:
 def test_tokens_and_seconds_end_it_too() -> None:
     thirsty = Seated(lambda number: Reply(calls=(ToolCall("x", "read_coverage", "{}"),), tokens_in=60_000))
     look(thirsty, settled_facts(), budget=Budget(steps=20, tokens=100_000))
-    assert thirsty.steps == 2
+    assert thirsty.steps == 1, "a second one would leave nothing for the conclusion"
 
     def dawdle(number: int) -> Reply:
         time.sleep(0.1)

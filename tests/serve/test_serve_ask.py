@@ -20,7 +20,7 @@ from agent.tracing import TracedBackend
 from agent.types import Verdict
 from evals.manners import Manners
 from evals.scripted import ScriptedServer
-from serve import chat_model
+from serve import asking
 from serve.ask import run_ask
 from serve.chat import open_chat, run_list
 from serve.chat_commands import COMMANDS
@@ -112,7 +112,7 @@ def test_kept_cases_lie_on_the_desk_until_a_person_clears_them(place, data_dir, 
 
 @pytest.fixture
 def remote(monkeypatch):
-    monkeypatch.setattr(chat_model, "reach_endpoint", lambda url: None)
+    monkeypatch.setattr(asking, "reach_endpoint", lambda url: None)
 
     def sit(site: str = "", place=None) -> TalkModel:
         settings = Settings()
