@@ -97,6 +97,13 @@ def open_runbooks(site: Path) -> Iterator[Library]:
         yield open_library(Path(name))
 
 
+@contextmanager
+def open_evaluated(name: str) -> Iterator[Seat]:
+    """Open one seat with the runbooks of the open scenarios."""
+    with open_runbooks(RUNBOOK_FOLDER) as library:
+        yield _open(name, None, library)
+
+
 def _open(name: str, settings: Settings | None, library: Library) -> Seat:
     seat = open_seat(name, settings)
     if seat.backend is None:
@@ -106,14 +113,15 @@ def _open(name: str, settings: Settings | None, library: Library) -> Seat:
 
 def run_open_scenario(scenario: OpenScenario, seat: Seat) -> tuple[OpenRun, OpenRun]:
     """Run a scenario and its twin."""
-    facts = _read(scenario.opening)
+    facts = read_files(scenario.opening)
     return (
         _run(scenario, scenario.case, facts, seat, is_twin=False),
         _run(scenario, scenario.twin, facts, seat, is_twin=True),
     )
 
 
-def _read(files: Sequence[EvidenceFile]) -> Facts:
+def read_files(files: Sequence[EvidenceFile]) -> Facts:
+    """Read evidence as a person's folder of it is read."""
     with tempfile.TemporaryDirectory(prefix="t") as name:
         write_evidence(files, Path(name))
         return RecordingSource([Path(name)], max_bytes=MAX_EVIDENCE_BYTES).read_facts()
@@ -125,7 +133,7 @@ def _run(scenario: OpenScenario, side: Beside, facts: Facts, seat: Seat, *, is_t
     if seat.backend is not None:
         watched = WatchedBackend(seat.backend)
         past = tuple(row.build_case() for row in side.past)
-        known = Known(past, _read(side.files) if side.files else None, runs.append)
+        known = Known(past, read_files(side.files) if side.files else None, runs.append)
         report = _triage(facts, lambda: seat.build_investigator(facts, watched, FROZEN_NOW, known))
         error = watched.errors[0] if watched.errors else ""
     first = report.verdicts[0]

@@ -41,7 +41,7 @@ def test_rules_alone_leave_it_open_and_are_no_more_than_that(scenario: OpenScena
 
 def test_a_plan_finds_by_tools_what_each_kind_hides_and_is_not_taken_in_by_twins() -> None:
     plain = open_seat("investigator")
-    runs = [run for one in choose(*sorted(KINDS - {"runbook"})) for run in run_open_scenario(one, plain)]
+    runs = [run for one in choose("counters", "neighbour", "past", "peers") for run in run_open_scenario(one, plain)]
     assert [run.right for run in runs] == [True] * len(runs)
     assert all(run.verdict.decided_by == "model" for run in runs if not run.twin)
     assert not any(run.harm for run in runs)
@@ -59,8 +59,7 @@ def test_a_runbook_names_the_line_that_confirms() -> None:
 
 def test_chance_finds_next_to_nothing_and_is_the_same_every_time() -> None:
     seat = open_seat("random")
-    once = [run_open_scenario(one, seat) for one in choose("past", "older", "job")]
-    again = [run_open_scenario(one, seat) for one in choose("past", "older", "job")]
+    once, again = ([run_open_scenario(one, seat) for one in choose("past", "older")] for _ in range(2))
     assert [[run.verdict.fault for run in pair] for pair in once] == [[r.verdict.fault for r in p] for p in again]
     assert sum(case.right for case, _ in once) <= 1
     assert not any(run.harm for pair in once for run in pair)

@@ -8,20 +8,13 @@ import unicodedata
 import jinja2
 import pytest
 
-from agent.tokens import count_text_tokens
 from agent.toolbox import Toolbox, find_tools
+from evals.tokens import count_fixed_prompt
 from prompts.render import PROMPT_DIR, fence_evidence, hash_prompt, neutralise_data, render_prompt
 from tools.evidence import EvidenceBook
 from tools.tool import ToolContext
 from tools.types import Entity, Facts
 
-# What Qwen's chat template writes around the tools; each of them stands on a line of its own.
-TEMPLATE = (
-    "<|im_start|>system\n\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are "
-    "provided with function signatures within <tools></tools> XML tags:\n<tools>\n</tools>\n\nFor each function call, "
-    "return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
-    '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call><|im_end|>\n'
-)
 NAMES = sorted(path.name.removesuffix(".md.j2") for path in PROMPT_DIR.glob("*.md.j2"))
 
 
@@ -53,9 +46,11 @@ def test_the_tools_are_the_same_bytes_for_every_case() -> None:
 
 
 def test_the_fixed_prompt_is_small() -> None:
-    tools = Toolbox(ToolContext(Facts(), EvidenceBook())).definitions
-    fixed = "\n".join([render_prompt("system"), TEMPLATE, *(json.dumps(tool) for tool in tools)])
-    assert 1000 < count_text_tokens(fixed) <= 2500
+    fixed = count_fixed_prompt()
+    assert fixed["system"] > 200
+    assert fixed["tools"] > 1000
+    assert sum(fixed.values()) == 2 * fixed["all"]
+    assert fixed["all"] <= 2500
     assert 10 <= len(find_tools()) <= 12
 
 
