@@ -88,6 +88,11 @@ _CTIME = (
     rf"(?P<fraction>\d+))? (?P<year>\d{{4}})\]"
     r"(?:\[ *[CT]\d+\])? ?"
 )
+_LOGREAD = (
+    rf"^{_WEEKDAY} (?P<month>{MONTH}) (?P<day>{_DAY}) (?P<clock>{CLOCK}) (?P<year>\d{{4}}) (?P<facility>[a-z]+\d?)\."
+    r"[a-z]+ (?P<tag>[\w./-]+)(?:\[\d+\])?: (?:\[ *\d+\.\d+\] ?)?"
+)
+"""OpenWrt's `logread`."""
 _TAGGED = re.compile(
     r"^(?P<host>[\w.-]+) (?P<tag>[^\s\[\]:(]+(?:\([\w.-]+\))?)(?:\[(?P<pid>[\d.]+)\])?:(?:\s+|$)(?P<text>.*)$",
     re.DOTALL,
@@ -220,6 +225,13 @@ def _read_ctime(match: re.Match[str], rest: str) -> Head:
     return Head(rest, moment=moment, writer="kernel")
 
 
+def _read_logread(match: re.Match[str], rest: str) -> Head:
+    moment = local_moment(match["month"], match["day"], match["year"], match["clock"], None)
+    if match["facility"] == "kern" and match["tag"] == "kernel":
+        return Head(rest, moment=moment, writer="kernel", tag="kernel")
+    return Head(f"{match['tag']}: {rest}", moment=moment, writer="user", tag=match["tag"])
+
+
 def _read_human(match: re.Match[str], rest: str) -> Head:
     moment = NO_MOMENT
     if match["month"]:
@@ -293,6 +305,7 @@ _FORMS: tuple[tuple[str, str, _Reader], ...] = (
     ("kmsg", r"^(?P<priority>\d{1,4}),\d+,(?P<microseconds>\d{1,18}),[^;]*;", _read_kmsg),
     ("rfc5424", _RFC5424, _read_rfc5424),
     ("iso", rf"^(?:{_WEEKDAY} )?{_ISO}[ :]\s*", _read_iso),
+    ("logread", _LOGREAD, _read_logread),
     ("rfc3164", rf"^(?:{_WEEKDAY} )?{_LOCAL} ", _read_rfc3164),
     (
         "talos",
@@ -312,6 +325,7 @@ _FIRST_LETTERS: dict[str, str] = {
     "kmsg": _DIGITS,
     "rfc5424": "<",
     "iso": _DIGITS + _CAPITALS,
+    "logread": _CAPITALS,
     "rfc3164": _CAPITALS,
     "talos": _DIGITS + "abcdefghijklmnopqrstuvwxyz",
     "unix": _DIGITS,
