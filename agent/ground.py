@@ -1,7 +1,7 @@
 """Grounding: every number, quotation, name and time of a claim is looked up in the evidence that it cites.
 
-What is not found there is struck out with the reason. Not checked is what the other words mean: "the GPU is fine since
-Xid 79" passes; that is why an opinion never decides more than the fault, and never the action.
+What is not found there is struck out with the reason. Not checked is what the other words mean: "its fan
+stopped before Xid 79" passes; that is why an opinion never decides more than the fault, and never the action.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ _ADVICE = re.compile(
 )
 _REACHES = re.compile(r"\b(?:https?|ftp|wss?|mailto)://?\S+|\bwww\.\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(not|no|never|none|nothing|neither|nor|without|cannot|missing|\w+n't)\b", re.IGNORECASE)
+_RELIEF = re.compile(
+    r"\b(?:is|are|was|were|be|been|remains?|looks?|seems?|works?|runs?) (?:all |now |again |still |quite )*"
+    r"(healthy|fine|okay|well|normal|normally|sound|harmless|over|solved|resolved|recovered|in order)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[a-z]{3,}")
 _BRACKETS = re.compile("[\u2039\uff1c\ufe64]")
 _COMMON = frozenset({
@@ -119,6 +124,7 @@ class Lookup:
                 or find_causal_problem(_QUOTED.sub(" ", claim.text), cited)
                 or _find_denial(claim.text, ground)
                 or _say_vacuous(claim.text, ground)
+                or _find_relief(claim.text, ground)
             )
         return claim.model_copy(update={"verified": not problem, "rejected_because": problem or None})
 
@@ -134,7 +140,7 @@ class Lookup:
         problem = _first_problem(text, ground)
         if problem or not as_claim:
             return problem
-        return _find_denial(text, ground) or _say_vacuous(text, ground)
+        return _find_denial(text, ground) or _say_vacuous(text, ground) or _find_relief(text, ground)
 
     def _find(self, evidence_ids: Sequence[str]) -> list[Evidence]:
         return [one for one in map(self.book.find, evidence_ids) if one is not None]
@@ -314,6 +320,14 @@ def _find_denial(text: str, ground: Ground) -> str:
     if denied is None or _DENIAL.search(ground.text):
         return ""
     return f"denies something ({denied[0]!r}), which nothing in {_spell(ground)} does"
+
+
+def _find_relief(text: str, ground: Ground) -> str:
+    """That something is well, or over, is borne out only by evidence that says so in that word."""
+    relief = _RELIEF.search(_QUOTED.sub(" ", text))
+    if relief is None or relief[1].lower() in ground.text:
+        return ""
+    return f"says that something is {relief[1]}, which nothing in {_spell(ground)} does"
 
 
 def _say_vacuous(text: str, ground: Ground) -> str:

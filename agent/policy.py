@@ -124,14 +124,21 @@ SOFT_ACTIONS: frozenset[Action] = frozenset({"none", "watch", "check_workload", 
 """All that a model may bring about by naming another fault: nothing that touches running work."""
 
 
+PASSIVE_ACTIONS: frozenset[Action] = frozenset({"none", "watch"})
+"""Doing nothing, which is harm of its own where something is to be done."""
+
+
 def decide_for_model(case: Case, fault: str, possible: Iterable[str]) -> Decision:
     """Choose for a fault that only a model named: the least invasive action possible, at the severity of the rules.
 
-    The action is the rules' own or a softer one: no opinion makes it more invasive, silences a page or makes one.
+    The action is the rules' own or a softer one: no opinion makes it more invasive, silences a page or makes one. Where
+    rules do something no opinion makes it nothing: then the least is to look, by diagnostics.
     """
     rules, table = decide(case), load_faults()
     softer = {table[name].action for name in (fault, *possible)} & SOFT_ACTIONS
     action = min([rules.action, *softer], key=lambda name: ACTION_RANK[name])
+    if action in PASSIVE_ACTIONS and rules.action not in PASSIVE_ACTIONS:
+        action = min(rules.action, "run_diagnostics", key=lambda name: ACTION_RANK[name])
     kept = action == rules.action
     return Decision(
         fault, META_STATUS.get(fault, STATUS_OF_SEVERITY[rules.severity]), rules.severity, action,

@@ -70,7 +70,7 @@ def parse_lenient_json(text: str) -> object:
             try:
                 parsed: object = json.loads(attempt, strict=False)
                 return parsed
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
     raise ValueError("there is no JSON object in the answer")
 
@@ -153,7 +153,7 @@ def _fix_arguments(draft: Draft, schemas: Mapping[str, Mapping[str, Any]]) -> Dr
     for position, call in enumerate(draft.calls):
         try:
             given = json.loads(call.arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
         fixed = _unwrap(call.arguments if given is None else given)
         if isinstance(fixed, dict):

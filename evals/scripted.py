@@ -154,9 +154,7 @@ class ScriptedServer:
         if not manners.usage:
             del completion["usage"]
         if body.get("stream") and manners.streams:
-            return StreamingResponse(
-                _cut_into_pieces(completion, manners.piece_seconds), media_type="text/event-stream"
-            )
+            return StreamingResponse(cut_into_pieces(completion, manners.piece_seconds), media_type="text/event-stream")
         return JSONResponse(completion)
 
     async def _break(self, trouble: str) -> Response:
@@ -192,7 +190,7 @@ class ScriptedServer:
         return completion
 
 
-async def _cut_into_pieces(completion: dict[str, Any], piece_seconds: float = 0.0) -> AsyncIterator[bytes]:
+async def cut_into_pieces(completion: dict[str, Any], piece_seconds: float = 0.0) -> AsyncIterator[bytes]:
     """A whole answer as server-sent events: words by threes, each call's arguments in two pieces, the usage last."""
     choice = completion["choices"][0]
     message = choice["message"]

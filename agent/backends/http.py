@@ -46,7 +46,7 @@ class HttpEndpoint:
         try:
             answer = self._client.get(f"{base}{path}", timeout=min(LOOK_SECONDS, self.timeout_seconds))
             parsed = answer.json() if answer.status_code == 200 else None
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, RecursionError):
             return None
         return parsed if isinstance(parsed, dict) else None
 
@@ -112,7 +112,7 @@ def _read_completion(body: str, seconds: float) -> Answer:
         message = choice["message"]
         text = message.get("content")
         calls = read_calls(message.get("tool_calls"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError, AttributeError):
         words = "a web page" if body.lstrip()[:1] == "<" else f"{body[:60]!r}" if body else "an empty body"
         return Answer(200, f"the answer is no chat completion but {words}", seconds=seconds)
     tokens_in, cached, tokens_out = read_usage(parsed.get("usage"))

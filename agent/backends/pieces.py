@@ -61,28 +61,37 @@ class Pieces:
             return
         try:
             piece = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.error = self.error or "a piece of the stream is no JSON"
             return
         if not isinstance(piece, dict) or "error" in piece:
             self.error = self.error or read_error(data.decode("utf-8", "replace"))[:MAX_ERROR_CHARACTERS]
             return
         self.usage = piece.get("usage") or self.usage
-        for choice in piece.get("choices") or []:
-            self._add_delta(choice.get("delta") or {}, seconds)
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        for choice in _keep(piece.get("choices")):
+            delta = choice.get("delta")
+            self._add_delta(delta if isinstance(delta, dict) else {}, seconds)
+            self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)
 
     def _add_delta(self, delta: Mapping[str, Any], seconds: float) -> None:
-        rows = delta.get("tool_calls") or []
-        text = delta.get("content") or ""
+        rows = _keep(delta.get("tool_calls"))
+        text = delta.get("content")
+        text = text if isinstance(text, str) else ""
         if (text or delta.get("reasoning_content") or rows) and self.first_seconds is None:
             self.first_seconds = seconds
         self.text += text
         if text and self.hear is not None:
             self.hear(text)
         for row in rows:
-            call = self._calls.setdefault(int(row.get("index") or 0), {"id": "", "name": "", "arguments": ""})
-            function = row.get("function") or {}
-            call["id"] = row.get("id") or call["id"]
-            call["name"] += function.get("name") or ""
-            call["arguments"] += function.get("arguments") or ""
+            index, function = row.get("index"), row.get("function")
+            place = index if isinstance(index, int) else 0
+            call = self._calls.setdefault(place, {"id": "", "name": "", "arguments": ""})
+            call["id"] = str(row.get("id") or call["id"])
+            for part in ("name", "arguments"):
+                said = function.get(part) if isinstance(function, dict) else None
+                call[part] += said if isinstance(said, str) else ""
+
+
+def _keep(rows: object) -> list[dict[str, Any]]:
+    """The objects of a list; whatever else a server sends in their place is none."""
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -62,7 +62,7 @@ def read_error(body: str) -> str:
     """The words of an error, whatever form it came in, with the window where it stands beside them."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "a web page" if body.lstrip()[:1] == "<" else " ".join(body.split())
     told = parsed.get("error", parsed) if isinstance(parsed, dict) else parsed
     if not isinstance(told, dict):

@@ -309,3 +309,16 @@ def test_a_domain_that_stands_nowhere_is_struck_out() -> None:
     claims = [Claim(text=text, evidence=["e1"], verified=False) for text in said]
     assert [claim.verified for claim in ground_claims(claims, book)][:2] == [True, False]
     assert "evil.example" in (ground_claims(claims, book)[1].rejected_because or "")
+
+
+def test_that_something_is_well_stands_only_where_the_evidence_says_so() -> None:
+    book = EvidenceBook()
+    book.add(Quote("dmesg", 1, "nvidia 0000:3b:00.0: device recovered after an error"))
+    said = (
+        "The device has recovered: it is recovered after the error.",
+        "The device is healthy and all errors are over.",
+    )
+    claims = [Claim(text=text, evidence=["e1"], verified=False) for text in said]
+    grounded = ground_claims(claims, book)
+    assert [claim.verified for claim in grounded] == [True, False]
+    assert "healthy" in (grounded[1].rejected_because or "")

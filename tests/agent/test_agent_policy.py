@@ -17,7 +17,7 @@ from agent.faults import (
     load_fold_rules,
 )
 from agent.plan import UNKNOWN_NAMES, build_plan, spell_command
-from agent.policy import ACTION_RANK, CAPS, SOFT_ACTIONS, SitePolicy, decide, decide_for_model
+from agent.policy import ACTION_RANK, CAPS, PASSIVE_ACTIONS, SOFT_ACTIONS, SitePolicy, decide, decide_for_model
 from agent.types import Case, Claim, ModelUse, Opinion, Suspicion
 from agent.verdicts import build_verdict
 from tools.evidence import EvidenceBook
@@ -141,6 +141,7 @@ def test_an_opinion_never_makes_an_action_more_invasive_and_neither_silences_nor
             assert ACTION_RANK[model.action] <= ACTION_RANK[rules.action], (fault, named)
             assert model.action == rules.action or model.action in SOFT_ACTIONS
             assert model.severity == rules.severity
+            assert model.action not in PASSIVE_ACTIONS or rules.action in PASSIVE_ACTIONS, (fault, named)
             checked += 1
     assert checked > 5000
 
