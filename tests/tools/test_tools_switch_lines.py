@@ -116,3 +116,18 @@ def test_what_was_asked_for_or_went_well_makes_no_trouble(line: str) -> None:
 def test_a_port_of_a_switch_says_so() -> None:
     assert events("%LINK-3-UPDOWN: Interface Te2/0/1, changed state to down")[0].fields["switch"] == "yes"
     assert "switch" not in events("[vob.net.vmnic.linkstate.down] vmnic vmnic1 linkstate down")[0].fields
+
+
+def test_ports_of_a_small_switch_flap_in_logread(tmp_path):
+    lines = [
+        f"Mon Mar  3 0{hour}:10:0{second} 2025 kern.info kernel: [{hour}79.572058] qca8k mdio-bus:1f wan: Link is {state}\n"
+        for hour in (2, 4, 6)
+        for second, state in ((1, "Down"), (6, "Up - 1Gbps/Full - flow control off"))
+    ]
+    (tmp_path / "log").write_text("".join(lines), encoding="utf-8")
+    from tools.sources.recording import RecordingSource
+
+    events = RecordingSource([tmp_path / "log"], max_bytes=1 << 20).read_facts().events
+    codes = [event.code for event in events]
+    assert codes.count("nic:link_down") == codes.count("nic:link_up") == 3
+    assert {event.entity.name for event in events} == {"wan"}

@@ -145,6 +145,14 @@ PATTERNS: tuple[Pattern, ...] = (
         on_nic,
         refine=_refine_netdev,
     ),
+    # What phylib prints: driver, bus of the transceiver, and the port, which a switch's driver calls as it likes.
+    Pattern(
+        "",
+        ("Link is Down", "Link is Up"),
+        r"\b\S+ \S*(?:mdio|phy)\S* (?P<device>[a-z][\w.-]{0,15}): (?P<reason>Link is (?P<state>Down|Up))\b",
+        on_nic,
+        refine=lambda f: {**f, "code": f"nic:link_{f.pop('state').lower()}"},
+    ),
     # A port may have any name where its driver, bus address or daemon stands before it.
     Pattern(
         "nic:link_down",
