@@ -32,7 +32,7 @@ ODD_HEADS = (
     "1772433721.123456 n1 kernel: ", "kern  :err   : [    1.000000] ", "\x1b[32m[    1.000000]\x1b[0m ", "> ",
     "Mar  2 06:41:41 n1 kernel:  ", "Mar  2 06:41:41 n1 kernel[7]: ", "Mar  2 06:41:41 n1 kernel[0]: ", "Mar  2 06:41:41 n/1 kernel: ",
     "Mar  2 06:41:41 eth0 kernel: kernel: [ 1.5] ", "Mar  2 06:41:41 n1 systemd-networkd[9]: ", "Mar  2 06:41:41 n1 slurmd[9]:  ",
-    "Mar  2 06:41:41 n1 cron(x)[9]: ", "2026-03-02T06:41:41.5Z stdout F ", "2026-03-02T06:41:41.5Z n1 containerd[1]: ",
+    "Mar  2 06:41:41 n1 kernel[1.2]: ", "Mar  2 06:41:41 n1 kernelx: ", "Mar  2 06:41:41 n1 cron(x)[9]: ", "2026-03-02T06:41:41.5Z stdout F ", "2026-03-02T06:41:41.5Z n1 containerd[1]: ",
 )  # fmt: skip
 FRAGMENTS = (
     "\t", "é", "\x00", "\x1c", "\r", "  ", "y" * 2100, "'", "NVRM: ", "eth0: ", "Link down", " error", "failed", 'comm="x" ',

@@ -109,11 +109,12 @@ _KERNEL_USER = re.compile(
 )
 _OF_KERNEL = r"(?=[A-Za-z])(?!systemd|dracut|cloud-init|dockerd|containerd|kubelet|multipathd|kernel:|[\w.-]+ kernel: )"
 _USUAL = re.compile(
-    rf"(?P<month>{MONTH}) (?P<day>[ 0-3]\d) (?P<clock>{CLOCK}) (?P<host>[\w.-]+) kernel: "
-    rf"(?:\[ *\d+\.\d+\] )?{_OF_KERNEL}"
+    rf"(?P<month>{MONTH}) (?P<day>[ 0-3]\d) (?P<clock>{CLOCK}) (?P<host>[\w.-]+) "
+    rf"(?:kernel: (?:\[ *\d+\.\d+\] )?{_OF_KERNEL}"
+    r"|(?P<tag>(?!kernel[:\[])[^\s\[\]:(]+)(?:\[[\d.]+\])?: (?=\S))"
     rf"|\[ *(?P<seconds>\d{{1,12}}\.\d{{1,12}})\] {_OF_KERNEL}"
 )
-"""The kernel's own line as most syslogs and `dmesg` have it: what this reads, all other expressions read the same."""
+"""A line as most syslogs and `dmesg` have it: what this reads, all other expressions read the same."""
 
 
 def strip_decoration(raw: str) -> tuple[str, str]:
@@ -152,10 +153,13 @@ def _split_any(raw: str) -> Head:
 
 
 def _read_usual(match: re.Match[str], text: str) -> Head:
-    month, day, clock, host, seconds = match.groups()
+    month, day, clock, host, tag, seconds = match.groups()
     if seconds is not None:
         return Head(text, "dmesg", Moment("boot", float(seconds)), "", "kernel")
-    return Head(text, "rfc3164", yearless_moment(month, day, clock), host, "kernel", "kernel")
+    moment = yearless_moment(month, day, clock)
+    if tag is not None:
+        return Head(f"{tag}: {text}", "rfc3164", moment, host, "user", tag)
+    return Head(text, "rfc3164", moment, host, "kernel", "kernel")
 
 
 def _split_plain(text: str) -> Head:

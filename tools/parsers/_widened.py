@@ -14,6 +14,9 @@ from typing import Any
 
 MAX_COUNT = 16
 """More of the same is spelled as any number of it: long counts take hyperscan long."""
+MAX_BRANCHES = 24
+"""More names, such as those of all drivers, are spelled as any name: looking for each takes hyperscan long."""
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ASCII = 0x7F
 _REPEATS = (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT)
 _AHEAD = 1
@@ -110,6 +113,8 @@ def _spell(op: Any, value: Any, *, is_last: bool) -> tuple[str, bool]:  # noqa: 
     if op is ops.SUBPATTERN:
         return _spell_group(value, is_last=is_last)
     if op is ops.BRANCH:
+        if len(value[1]) > MAX_BRANCHES and (least := _name_letters(value[1])):
+            return rf"[\w-]{{{least},}}", False
         branches = [_spell_all(branch, is_last=is_last)[0] for branch in value[1]]
         return f"(?:{'|'.join(branches)})", False
     if op in _REPEATS:
@@ -215,6 +220,14 @@ def _words(nodes: Iterable[_Node]) -> list[str]:
             return []
         words = [before + after for before in words for after in told]
     return words
+
+
+def _name_letters(branches: Sequence[Sequence[_Node]]) -> int:
+    """The least letters of branches that are all names; 0 where one is more than a name."""
+    names = [_words(branch) for branch in branches]
+    if not all(names) or not all(_NAME.fullmatch(word) for words in names for word in words):
+        return 0
+    return min(len(word) for words in names for word in words)
 
 
 def _spell_other_than(words: Iterable[str]) -> str:
