@@ -20,6 +20,7 @@ from agent.backend import ToolCall
 from agent.repair import match_name
 from prompts.render import fence_evidence, neutralise_data
 from rag.errors import RagError
+from tools.read_evidence import open_evidence
 from tools.tool import Reading, ToolContext, ToolResult, ToolSpec, tool
 from tools.walk import walk_modules
 
@@ -95,6 +96,7 @@ class Toolbox:
         self._library = library
         self._tools = find_tools()
         self._asked: dict[tuple[str, str], int] = {}
+        self._whole: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
 
     @property
@@ -127,11 +129,11 @@ class Toolbox:
         questions = [one for one in asked if isinstance(one, Question)]
         opened = watch or _unwatched
         if len(questions) < 2:
-            answers = [self._answer(one, self._context, opened) for one in questions]
+            results = [self._look(one, self._context, opened) for one in questions]
         else:
-            answers = self._answer_abreast(questions, opened)
-        told = iter(answers)
-        return [next(told) if isinstance(one, Question) else one for one in asked]
+            results = self._look_abreast(questions, opened)
+        answers = iter([self._spell(one, *result) for one, result in zip(questions, results, strict=True)])
+        return [next(answers) if isinstance(one, Question) else one for one in asked]
 
     def _prepare(self, call: ToolCall) -> Question | Answer:
         self.counts["calls"] += 1
@@ -157,34 +159,42 @@ class Toolbox:
         self._asked[key] = self.counts["calls"]
         return Question(call, spec, arguments, self.counts["calls"])
 
-    def _answer_abreast(self, questions: Sequence[Question], watch: Watch) -> list[Answer]:
+    def _look_abreast(self, questions: Sequence[Question], watch: Watch) -> list[tuple[ToolResult, float]]:
         book = self._context.book
         pages = [book.open_page(str(one.number)) for one in questions]
         contexts = [replace(self._context, book=page) for page in pages]
         with ThreadPoolExecutor(max_workers=len(questions)) as pool:
             running = [
-                pool.submit(copy_context().run, self._answer, one, context, watch)
+                pool.submit(copy_context().run, self._look, one, context, watch)
                 for one, context in zip(questions, contexts, strict=True)
             ]
-            answers = [one.result() for one in running]
+            looked = [one.result() for one in running]
         numbered = []
-        for answer, page in zip(answers, pages, strict=True):
-            text, real = book.take_in(page, answer.text)
-            numbered.append(replace(answer, text=text, evidence=tuple(real.get(one, one) for one in answer.evidence)))
+        for (result, seconds), page in zip(looked, pages, strict=True):
+            text, real = book.take_in(page, result.text)
+            shown = tuple(real.get(one, one) for one in result.evidence)
+            numbered.append((replace(result, text=text, evidence=shown), seconds))
         return numbered
 
-    def _answer(self, question: Question, context: ToolContext, watch: Watch) -> Answer:
+    def _look(self, question: Question, context: ToolContext, watch: Watch) -> tuple[ToolResult, float]:
         began = time.monotonic()
         with watch(question.call):
             result = self._run(question.spec, question.arguments, context)
+        return result, time.monotonic() - began
+
+    def _spell(self, question: Question, result: ToolResult, seconds: float) -> Answer:
         if result.reading != "ok":
             self.counts[result.reading] += 1
         text = _render(result, question.number)
-        return Answer(text, result.reading, result.evidence, time.monotonic() - began)
+        if len(result.text) > MAX_RESULT_CHARACTERS:
+            self._whole[name_answer(question.number)] = result.text
+        return Answer(text, result.reading, result.evidence, seconds)
 
     def _run(self, spec: ToolSpec[Any], arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         if spec.name == search_runbooks.name:
             return _search(self._library, str(arguments["query"]))
+        if spec.name == open_evidence.name and (whole := self._whole.get(str(arguments["id"]).strip().lower())):
+            return _open_page(whole, str(arguments["id"]).strip().lower(), int(arguments["offset"]))
         return spec(context, **arguments)
 
 
@@ -288,11 +298,35 @@ def _read_arguments(spec: ToolSpec[Any], text: str) -> tuple[dict[str, Any], lis
     return arguments, spec.find_problems(arguments)
 
 
+def name_answer(number: int) -> str:
+    """The handle of a whole answer: ``a3`` for that of the third call."""
+    return f"a{number}"
+
+
+def _open_page(whole: str, name: str, offset: int) -> ToolResult:
+    """Page on in an answer that was too long, in whole rows."""
+    start = min(max(offset, 0), len(whole))
+    page = _cut(whole[start:])
+    end = _find_next(whole, start + len(page))
+    rows, total = page.count("\n") + 1, whole.count("\n") + 1
+    narrow = f"open_evidence {name} offset {end}" if end < len(whole) else ""
+    return ToolResult(page, rows, total, "", "ok" if page else "empty", narrow=narrow)
+
+
+def _find_next(text: str, end: int) -> int:
+    return end + (text[end : end + 1] == "\n")
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_RESULT_CHARACTERS:
+        return text
+    return text[:MAX_RESULT_CHARACTERS].rpartition("\n")[0] or text[:MAX_RESULT_CHARACTERS]
+
+
 def _render(result: ToolResult, number: int) -> str:
-    text, narrow = result.text, result.narrow
-    if len(text) > MAX_RESULT_CHARACTERS:
-        text = text[:MAX_RESULT_CHARACTERS].rpartition("\n")[0] or text[:MAX_RESULT_CHARACTERS]
-        narrow = narrow or "ask for fewer rows"
+    text, narrow = _cut(result.text), result.narrow
+    if len(text) < len(result.text):
+        narrow = f"{narrow or 'ask for fewer rows'}, or open_evidence {name_answer(number)} offset {_find_next(result.text, len(text))}"
     heads = {"ok": f"{result.rows_shown} of {result.rows_total}", "empty": "empty", "not_read": "not read"}
     head = f"call {number}: {heads[result.reading]}"
     head += f"; to see others: {narrow}" if narrow else ""

@@ -18,7 +18,7 @@ def open_evidence(context: ToolContext, id: str, offset: int = 0) -> ToolResult:
 
     Args:
         context: The facts and the book of evidence.
-        id: A handle seen before, such as e3.
+        id: A handle seen before, such as e3; or a4 for the rest of a long answer.
         offset: Character to start from; 0 for the beginning.
     """
     evidence = context.book.find(id)

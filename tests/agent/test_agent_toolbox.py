@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -260,3 +261,23 @@ def test_no_arguments_make_a_tool_fail(data: st.DataObject, name: str) -> None:
     answer = call(toolbox, name, **{key: data.draw(VALUES[kind]) for key, kind in kinds.items()})
     assert answer.text
     assert answer.text.count("</evidence>") == 1
+
+
+@pytest.mark.parametrize("abreast", [False, True])
+def test_a_long_answer_has_a_handle_and_its_pages_make_the_whole(abreast: bool) -> None:
+    events = tuple(
+        make_event(line, f"fs:error{line}", Entity("node", "gx07"), float(line), f"line {line} " + "y" * 300)
+        for line in range(1, 31)
+    )
+    toolbox = Toolbox(ToolContext(Facts(events=events), EvidenceBook()))
+    first = ToolCall("1", "read_events", json.dumps({"limit": 30}))
+    second = ToolCall("2", "read_coverage", "{}")
+    answer = toolbox.call_all([first, second] if abreast else [first])[0]
+    seen, turns = answer.text, 0
+    while match := re.search(r"open_evidence (a1) offset (\d+)", answer.text):
+        answer = call(toolbox, "open_evidence", id=match[1], offset=int(match[2]))
+        seen, turns = seen + answer.text, turns + 1
+    assert turns >= 1
+    rows = re.findall(r"^\[(e\d+)\] .*? \| line (\d+) ", seen, re.MULTILINE)
+    assert rows == [(f"e{line}", str(line)) for line in range(1, 31)], "every row once, with its own handle"
+    assert "\x00" not in seen
