@@ -326,7 +326,8 @@ def _cut(text: str) -> str:
 def _render(result: ToolResult, number: int) -> str:
     text, narrow = _cut(result.text), result.narrow
     if len(text) < len(result.text):
-        narrow = f"{narrow or 'ask for fewer rows'}, or open_evidence {name_answer(number)} offset {_find_next(result.text, len(text))}"
+        offset = _find_next(result.text, len(text))
+        narrow = f"{narrow or 'ask for fewer rows'}, or open_evidence {name_answer(number)} offset {offset}"
     heads = {"ok": f"{result.rows_shown} of {result.rows_total}", "empty": "empty", "not_read": "not read"}
     head = f"call {number}: {heads[result.reading]}"
     head += f"; to see others: {narrow}" if narrow else ""
