@@ -65,17 +65,18 @@ class OpenRunRow(Border):
 
 
 class OpenReport(Border):
-    """`daytwo.open-eval/1`."""
+    """`daytwo.open-eval/1`; `edition` names the scenarios by their content."""
 
     schema_: Literal["daytwo.open-eval/1"] = Field("daytwo.open-eval/1", alias="schema")
     scenarios: int
+    edition: str
     backends: list[OpenRow]
     runs: list[OpenRunRow]
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
-def build_open_report(runs: Sequence[OpenRun]) -> OpenReport:
+def build_open_report(runs: Sequence[OpenRun], edition: str = "") -> OpenReport:
     """Count, backend by backend; the floor and the ceiling are among them."""
     names = list(dict.fromkeys(run.backend for run in runs))
     rows = {name: _build_row(name, [run for run in runs if run.backend == name]) for name in names}
@@ -84,6 +85,7 @@ def build_open_report(runs: Sequence[OpenRun]) -> OpenReport:
         rows = {name: row.model_copy(update={"used_room": _place(row, floor, ceiling)}) for name, row in rows.items()}
     return OpenReport(
         scenarios=len({run.scenario for run in runs}),
+        edition=edition,
         backends=list(rows.values()),
         runs=[_build_run_row(run) for run in runs],
     )
@@ -157,7 +159,7 @@ MEASURES: tuple[tuple[str, Callable[[OpenRow], str]], ...] = (
 
 def render_open(report: OpenReport, console: Console) -> None:
     """Print the measures, a column a backend, then what a backend that was asked did not get right."""
-    title = f"{report.scenarios} open scenarios with their twins, 95% Wilson intervals"
+    title = f"{report.scenarios} open scenarios with their twins, edition {report.edition}, 95% Wilson intervals"
     table = start_table(["", *(row.backend for row in report.backends)])
     for name, cell in MEASURES:
         table.add_row(name, *map(cell, report.backends))

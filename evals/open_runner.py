@@ -16,7 +16,7 @@ from agent.run import Run
 from agent.settings import Settings
 from agent.triage import triage
 from agent.types import TriageReport, Verdict
-from evals.open_scenario import OPEN_FOLDER, RUNBOOK_FOLDER, Beside, OpenScenario, load_open_scenarios
+from evals.open_scenario import OPEN_FOLDER, RUNBOOK_FOLDER, Beside, OpenScenario, load_open_scenarios, name_edition
 from evals.runner import FROZEN_NOW, MAX_EVIDENCE_BYTES
 from evals.scenario import EvidenceFile, write_evidence
 from evals.seats import PLANNED, RULES, Investigator, Known, Seat, WatchedBackend, open_seat
@@ -83,7 +83,7 @@ def run_open_eval(
     with open_runbooks(RUNBOOK_FOLDER) as library:
         seats = [_open(name, settings, library) for name in names]
         runs = [run for seat in seats for scenario in scenarios for run in run_open_scenario(scenario, seat)]
-    return build_open_report(runs)
+    return build_open_report(runs, name_edition(scenarios))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ and a twin with the same opening, in which the telling fact is absent or innocen
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -81,6 +82,12 @@ def load_open_scenarios(folder: Path = OPEN_FOLDER, ids: Sequence[str] = ()) -> 
         wanted = ", ".join(missing) or "any open scenario"
         raise OperatorError(f"Looked for {wanted} in {folder}; not there.", fix=f"ls {folder}")
     return tuple(scenario for scenario in found if not ids or scenario.id in ids)
+
+
+def name_edition(scenarios: Sequence[OpenScenario]) -> str:
+    """Name what was played by its content: figures of two editions are not to be compared."""
+    text = "\n".join(scenario.model_dump_json() for scenario in scenarios)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _load(path: Path) -> OpenScenario:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.settings import Settings
 from evals.open_report import build_open_report
 from evals.open_runner import OpenRun, open_runbooks, run_open_eval, run_open_scenario
-from evals.open_scenario import OPEN_FOLDER, RUNBOOK_FOLDER, OpenScenario, load_open_scenarios
+from evals.open_scenario import OPEN_FOLDER, RUNBOOK_FOLDER, OpenScenario, load_open_scenarios, name_edition
 from evals.score import wilson_interval
+from evals.scripted import ScriptedServer
 from evals.seats import Seat, open_seat
 from tools.errors import OperatorError
 
@@ -85,9 +87,31 @@ def test_a_model_is_placed_between_floor_and_ceiling() -> None:
     assert json.loads(report.model_dump_json(by_alias=True))["schema"] == "daytwo.open-eval/1"
 
 
+def test_the_scenarios_are_frozen() -> None:
+    # Figures in docs/log.md name this edition; who changes a scenario measures the floor and the ceiling again.
+    assert name_edition(SCENARIOS) == "c5cd965d567a"
+    assert name_edition(SCENARIOS[1:]) != name_edition(SCENARIOS)
+
+
 def test_what_is_no_scenario_says_so(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="o-0000"):
         run_open_eval(["rules"], ["o-0000"])
     (tmp_path / "o-0001.yaml").write_text("id: o-0001\n", encoding="utf-8")
     with pytest.raises(OperatorError, match="no open scenario"):
         load_open_scenarios(tmp_path)
+
+
+def test_a_model_behind_a_socket_is_asked_with_the_same_tools_and_placed() -> None:
+    ids = [scenario.id for scenario in choose("older", "past")]
+    with ScriptedServer("careful") as server:
+        report = run_open_eval([server.spec], ids, settings=Settings())
+        asked = [request for request in server.requests if request.get("tools")]
+    rows = {row.backend: row for row in report.backends}
+    assert list(rows) == ["rules", "random", "investigator", server.spec]
+    assert rows[server.spec].unmeasured == 0
+    assert rows[server.spec].right.total == 2
+    assert rows[server.spec].harmful.count == 0
+    assert rows["investigator"].right.count == 2
+    heads = {json.dumps([request["messages"][0], request["tools"]]) for request in asked}
+    assert len(asked) >= 8
+    assert len(heads) == 1, "system prompt and tools are the same bytes whatever the case"
