@@ -181,7 +181,18 @@ class Admission:
         elif load.waiting > 0 or share >= ROOMY_SHARE:
             self._is_new = False
         elif self._clock() >= self._calm_until and len(self._line) + self._inside > self._limit:
-            self._limit = min(self._limit * 2 if self._is_new else self._limit + 1, self.most)
+            wanted = self._limit * 2 if self._is_new else self._limit + 1
+            self._limit = max(self._limit, min(wanted, self.most, self._project(load, share)))
+
+    def _project(self, load: Load, share: float) -> int:
+        """How many of ours fit if the next ones take as much of the cache as those that run now."""
+        if load.running <= 0:
+            # Between two questions the cache is empty, which says nothing of what they take.
+            return self._limit if self._inside else self.most
+        if share <= 0:
+            return self.most
+        others = max(round(load.running) - self._inside, 0)
+        return int(FULL_SHARE * load.running / share) - others
 
     def _shrink(self, limit: int) -> None:
         self._limit = max(limit, 1)

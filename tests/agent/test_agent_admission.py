@@ -63,6 +63,11 @@ def test_it_grows_fast_until_the_server_says_enough_and_by_one_from_then_on(serv
     assert [look(door, server, Load(cache_share=0.3)) for _ in range(2)] == [17, 18]
 
 
+def test_it_does_not_grow_beyond_what_the_cache_holds_at_the_present_use(server):
+    door = Admission(64, 1, server.read, clock=server.clock)
+    assert look(door, server, Load(running=2, cache_share=0.3), times=9) == 4, "six fit, two are of others"
+
+
 def test_a_preemption_halves_it_and_it_stays_there_for_a_while(server):
     door = Admission(64, 1, server.read, clock=server.clock)
     look(door, server, Load(preemptions=7), times=4)
