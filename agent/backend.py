@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -137,3 +138,14 @@ def parse_endpoint(text: str) -> tuple[str, str]:
     if not name.strip():
         raise OperatorError(f"Model endpoint {text!r} does not name a model after '#'.", fix=f"--model {url}#NAME")
     return url.rstrip("/"), name.strip()
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is of the own network, by its address or by its name."""
+    if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private

@@ -6,7 +6,6 @@ the body is read under a deadline, so that a server that drips bytes cannot hold
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
-from agent.backend import Budget, EndpointKind, Hear, Message, Reply
+from agent.backend import Budget, EndpointKind, Hear, Message, Reply, is_private
 from agent.backends.cutting import Connections
 from agent.backends.reading import find_path_fix, read_pieces, read_reply
 from agent.backends.wire import parse_limit, tells_overflow
@@ -124,7 +123,7 @@ class OpenAIBackend:
         """``scripted`` for a test double, ``local`` for a private address, else ``remote``."""
         if self._name.startswith(SCRIPTED_PREFIX):
             return "scripted"
-        return "local" if _is_private(urlsplit(self._url).hostname or "") else "remote"
+        return "local" if is_private(urlsplit(self._url).hostname or "") else "remote"
 
     @property
     def window_tokens(self) -> int:
@@ -392,13 +391,3 @@ def _map_status(error: openai.APIStatusError, url: str, name: str, extra: Mappin
         return ModelError(f"{url} takes no tools ({code}: {said}).", fix=TOOLS_FIX)
     kind = ModelDown if code >= 500 else ModelError
     return kind(f"{url} answered {code}: {said}.", fix=fixes.get(code, "look at the server's log"))
-
-
-def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith((".local", ".internal", ".localhost")):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private
