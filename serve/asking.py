@@ -44,6 +44,7 @@ class Occasion:
         record: Called with the audit of each investigation, from several threads.
         stop: Says that nobody waits any more.
         spent: What models cost in the last hour; None where that could not be read.
+        kept: Whether tools may tell of what the store keeps.
     """
 
     roster: Roster
@@ -53,6 +54,7 @@ class Occasion:
     record: Callable[[Run], None]
     stop: Stop = field(default_factory=Stop)
     spent: Spent | None = field(default_factory=Spent)
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

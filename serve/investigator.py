@@ -29,7 +29,7 @@ from rag.errors import RagError
 from rag.library import Library, Passage
 from serve.asking import STOPPED, Occasion, Progress
 from serve.doors import choose_endpoint, open_door
-from serve.known import read_besides
+from serve.known import Besides, read_besides
 from serve.library import open_library
 from serve.telemetry import start_telemetry
 from serve.terminal import note
@@ -119,7 +119,7 @@ class Panel:
         self._purse = Purse(models.spending, occasion.spent, models.escalation.per_hour)
         self._patience = Patience(settings.model_total_seconds)
         self._shelf = _open_shelf(occasion)
-        self._besides = read_besides(occasion.facts, settings)
+        self._besides = read_besides(occasion.facts, settings) if occasion.kept else Besides()
         self._second: tuple[Post | None, str] | None = None
         self._choosing = threading.Lock()
 

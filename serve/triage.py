@@ -119,7 +119,7 @@ def triage_request(
             if show is not None:
                 show(report, store is not None)
             records.clear()
-            asking = _open_asking(roster, facts, Asked(settings, now, runs.append, stop))
+            asking = _open_asking(roster, facts, Asked(settings, now, runs.append, stop, request.store))
             report = triage(
                 facts, site=site, now=now, investigator=asking.look, memory=memory, together=asking.together
             )
@@ -158,6 +158,7 @@ class Asked:
     now: datetime
     record: Callable[[Run], None]
     stop: Stop | None
+    kept: bool
 
 
 def _open_asking(roster: Roster, facts: Facts, asked: Asked) -> Asking:
@@ -167,7 +168,7 @@ def _open_asking(roster: Roster, facts: Facts, asked: Asked) -> Asking:
 
     spent = read_spent(asked.settings, roster.models)
     stop = asked.stop or Stop()
-    return open_investigator(Occasion(roster, facts, asked.settings, asked.now, asked.record, stop, spent))
+    return open_investigator(Occasion(roster, facts, asked.settings, asked.now, asked.record, stop, spent, asked.kept))
 
 
 def _recall_early(request: Request, settings: Settings, facts: Facts) -> Past | None:

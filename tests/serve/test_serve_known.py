@@ -10,9 +10,13 @@ import pytest
 
 from agent.policy import SitePolicy
 from agent.remember import build_clear, find_hosts
+from agent.roster import build_roster
 from agent.settings import Settings
+from agent.site import Site
 from agent.store import open_store
 from agent.triage import Memory, triage
+from evals.scripted import ScriptedServer
+from serve.asking import Occasion, open_investigator
 from serve.known import Besides, read_besides
 from tools.past import PastCase
 from tools.sources.recording import RecordingSource
@@ -104,3 +108,18 @@ def test_every_name_that_a_tool_may_tell_is_there_to_be_masked(today: Facts) -> 
 
 def read_names(facts: Facts) -> set[str]:
     return {entity.node for entity in facts.entities}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_model_hears_of_the_past_unless_nothing_is_to_be_kept(
+    kept: bool, today: Facts, settings: Settings, tmp_path: Path
+) -> None:
+    keep(read(tmp_path / "old", lose("bk2", 17)), settings.data_dir, NOW - 3 * DAY)
+    with ScriptedServer("careful") as server:
+        roster = build_roster(server.spec, Site().models)
+        asking = open_investigator(Occasion(roster, today, settings, NOW, lambda run: None, kept=kept))
+        triage(today, site=SitePolicy(), now=NOW, investigator=asking.look, together=asking.together)
+        briefs = [str(request["messages"][1]["content"]) for request in server.requests if request.get("tools")]
+    assert briefs
+    idle = next((line for line in briefs[0].splitlines() if line.startswith("Nothing to read for: ")), "")
+    assert ("read_past_cases" in idle) is not kept
