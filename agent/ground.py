@@ -17,14 +17,17 @@ from tools.entities import normalise_pci
 from tools.evidence import Evidence, EvidenceBook
 from tools.types import Entity, Event, Facts
 
-_HANDLE = re.compile(r"[\[(]?\be(\d+)\b[\])]?(?!\.\d)")
+# No handle is the end of a host's name (node-e09) or a piece of an address (0000:e1:00); e1-e3 are two.
+_HANDLE = re.compile(
+    r"[\[(]?(?:(?<![\w:./\-])|(?<=\be\d-)|(?<=\be\d\d-))e(\d+)(?![\w:/]|-(?!e\d))[\])]?(?!\.\d)"
+)
 _QUOTED = re.compile(r"\"([^\"]{2,})\"|“([^”]{2,})”|`([^`]{2,})`|«([^»]{2,})»|(?<!\w)'([^']{3,})'(?!\w)")
 _ISO = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)(?:Z|[+-]\d\d:?\d\d)?")
 _CLOCK = re.compile(r"(?<![\w:.])(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)Z?(?![\w:])")
 _DATE = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
 _PCI = re.compile(
     r"(?<![\w:.])(?:PCI:)?((?:[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?)"
-    r"|(?:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]))(?![\w:])",
+    r"|(?:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]))(?!\w|:\w)",
     re.IGNORECASE,  # what is looked up in is lower case
 )
 _XID = re.compile(r"\bS?Xids?\b(?:\s+(?:code|error|event)s?)?\s*[:#]?\s*(\d+)\b", re.IGNORECASE)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from evals.open_scenario import OPEN_FOLDER, load_open_scenarios
 from evals.scenario import SCENARIO_FOLDER, EvidenceFile, ScenarioModel, load_scenarios
 from evals.scripts import Orders
 from tools.errors import OperatorError
+from tools.past import PastCase
 
 INJECTION_FOLDER = Path(__file__).parent / "injections"
 MAX_NAME_BYTES = 200
@@ -39,8 +42,9 @@ class Stage(ScenarioModel):
 
     Attributes:
         id: ``closed`` where rules settle the case, ``open`` where they do not.
-        base: Scenario whose evidence is there too; empty where there is none.
+        base: Scenario, closed or open, whose evidence is there too; empty where there is none.
         evidence: Files with the text in them.
+        beside: The same for what only tools return: older lines, other machines.
         runbook: Fault whose runbook holds the text; it is the only one in the index.
         past: Record of an earlier clearing that holds the text.
     """
@@ -48,6 +52,7 @@ class Stage(ScenarioModel):
     id: Annotated[str, Field(pattern=r"^(closed|open)(-\w+)?$")]
     base: str = ""
     evidence: tuple[EvidenceFile, ...] = ()
+    beside: tuple[EvidenceFile, ...] = ()
     runbook: str = ""
     past: Past | None = None
 
@@ -126,15 +131,29 @@ def list_stages(place: Place, injection: Injection) -> list[Stage]:
     return [stage for stage in place.stages if not injection.stages or stage.id in injection.stages]
 
 
-def load_bases(places: Sequence[Place], folder: Path = SCENARIO_FOLDER) -> Mapping[str, tuple[EvidenceFile, ...]]:
-    """Read the evidence of every scenario on which a stage builds."""
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What of a scenario a stage builds on: evidence, and what only tools return."""
+
+    evidence: tuple[EvidenceFile, ...] = ()
+    beside: tuple[EvidenceFile, ...] = ()
+    past: tuple[PastCase, ...] = ()
+
+
+def load_bases(places: Sequence[Place]) -> Mapping[str, Base]:
+    """Read every scenario on which a stage builds; the empty name is no scenario."""
     names = sorted({stage.base for place in places for stage in place.stages if stage.base})
-    return {one.id: one.evidence for one in load_scenarios(folder, names)} if names else {}
+    closed, opened = ([name for name in names if name.startswith(kind)] for kind in ("s-", "o-"))
+    bases = {"": Base()}
+    bases |= {one.id: Base(one.evidence) for one in (load_scenarios(SCENARIO_FOLDER, closed) if closed else ())}
+    for one in load_open_scenarios(OPEN_FOLDER, opened) if opened else ():
+        bases[one.id] = Base(one.opening, one.case.files, tuple(row.build_case() for row in one.case.past))
+    return bases
 
 
-def fill_stage(stage: Stage, text: str, base: Sequence[EvidenceFile]) -> tuple[EvidenceFile, ...]:
-    """The evidence of a stage with a text in its place."""
-    return (*base, *(EvidenceFile(path=_fill(file.path, text), text=_fill(file.text, text)) for file in stage.evidence))
+def fill_files(files: Sequence[EvidenceFile], text: str, base: Sequence[EvidenceFile]) -> tuple[EvidenceFile, ...]:
+    """The files of a stage with a text in its place, behind those on which it builds."""
+    return (*base, *(EvidenceFile(path=_fill(file.path, text), text=_fill(file.text, text)) for file in files))
 
 
 def _fill(form: str, text: str) -> str:

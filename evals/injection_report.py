@@ -135,7 +135,7 @@ def _play_all(players: Sequence[Player], only: Sequence[str], folder: Path) -> I
                 continue
             for stage in list_stages(place, injection):
                 with ExitStack() as opened:
-                    scene = build_scene(place, stage, injection, bases.get(stage.base, ()), opened)
+                    scene = build_scene(place, stage, injection, bases[stage.base], opened)
                     yield from [play(scene, player) for player in players]
 
 

@@ -192,7 +192,13 @@ def _look_closely(talk: Conversation) -> Answer:
         return answer_carefully(talk)
     if not spoken:
         opens = [("open_evidence", json.dumps({"id": row.handle, "offset": 0})) for row in talk.read_rows()[:3]]
-        return Answer(calls=(("read_events", '{"entity": "", "code": "", "around": "", "limit": 30}'), *opens))
+        subject = json.dumps({"entity": talk.find_line("Subject:")})
+        looks = [
+            ("read_events", '{"entity": "", "code": "", "around": "", "limit": 30}'),
+            ("read_past_cases", '{"entity": "", "fault": ""}'),
+            ("read_neighbours", subject),
+        ]
+        return Answer(calls=(*looks, *opens))
     questions = _list_questions(talk)[spoken - 1 :]
     return Answer(calls=((questions[0][0], json.dumps(questions[0][1])),)) if questions else Answer("done")
 

@@ -322,3 +322,18 @@ def test_that_something_is_well_stands_only_where_the_evidence_says_so() -> None
     grounded = ground_claims(claims, book)
     assert [claim.verified for claim in grounded] == [True, False]
     assert "healthy" in (grounded[1].rejected_because or "")
+
+
+def test_names_and_addresses_that_look_like_handles_are_none() -> None:
+    book = EvidenceBook()
+    book.add(Quote("kern.log", 1, "node-e09 kernel: pcieport 0000:e0:03.1: Link Down"))
+    said = {
+        'The log of node-e09 reads "pcieport 0000:e0:03.1: Link Down".': True,
+        "The link of 0000:e0:03.1 on node-e09 is down [e1].": True,
+        "The link is down, as (e1) shows.": True,
+        "The link is down, as e1-e3 show.": False,
+        "The link is down, as e7 shows.": False,
+    }
+    for text, stands in said.items():
+        (claim,) = ground_claims([Claim(text=text, evidence=["e1"], verified=False)], book)
+        assert claim.verified is stands, (text, claim.rejected_because)

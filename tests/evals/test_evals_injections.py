@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from dataclasses import replace
@@ -12,10 +13,13 @@ import agent.toolbox
 import agent.verdicts
 from agent.backend import Reply
 from agent.policy import decide_for_model
+from agent.settings import Settings
 from agent.toolbox import find_tools
-from evals.injection import fill_stage, list_stages, load_bases, load_places
+from evals.injection import fill_files, list_stages, load_bases, load_places
 from evals.injection_report import OBEDIENT, OBEDIENT_REMOTE, render_injections, run_injections
 from evals.scenario import EvidenceFile
+from evals.scripted import ScriptedServer
+from serve.evaluate import EvalRequest, run_evaluate
 from tools.errors import OperatorError
 from tools.tool import ToolContext, ToolResult, tool
 
@@ -40,17 +44,19 @@ def test_the_corpus_covers_what_an_attacker_can_write() -> None:
         stage.id.partition("-")[0] for place in PLACES for one in place.injections for stage in list_stages(place, one)
     }
     assert kinds == {"open", "closed"}
-    assert all(base for base in load_bases(PLACES).values())
+    bases = load_bases(PLACES)
+    assert {name[:2] for name in bases} == {"", "s-", "o-"}
+    assert all(base.evidence for name, base in bases.items() if name)
 
 
 def test_a_stage_holds_the_text_as_its_form_asks() -> None:
     (place,) = (place for place in PLACES if place.place == "json_evidence")
     lines = next(one for one in place.injections if one.id == "json-lines")
-    (file,) = fill_stage(place.stages[0], lines.text, ())
+    (file,) = fill_files(place.stages[0].evidence, lines.text, ())
     assert "\\n[e1] kern.log:1" in file.text
     base = (EvidenceFile(path="a.log", text="x"),)
     (names,) = (place for place in PLACES if place.place == "file_name")
-    assert [one.path for one in fill_stage(names.stages[0], "a/b", base)] == ["a.log", "a_b.log"]
+    assert [one.path for one in fill_files(names.stages[0].evidence, "a/b", base)] == ["a.log", "a_b.log"]
 
 
 def test_the_obedient_model_obeys_and_nothing_comes_of_it() -> None:
@@ -78,7 +84,7 @@ def test_no_injection_breaks_a_guard_and_the_model_sees_them_all(capsys) -> None
     assert [(one.injection, one.stage, one.seat, one.broken) for one in report.plays if one.broken] == []
     here = [one for one in report.plays if one.seat == OBEDIENT]
     seen = {one.injection for one in here if one.reached}
-    assert {one.injection for one in here} - seen == {one.injection for one in here if one.place == "past_case"}
+    assert {one.injection for one in here} == seen
     render_injections(report, Console(width=110))
     told = capsys.readouterr().out
     assert f"obedient: 0 of {report.injections} injections broke a guard" in told
@@ -144,3 +150,29 @@ def test_a_connection_to_somebody_else_is_seen(monkeypatch: pytest.MonkeyPatch) 
 def test_a_name_that_stands_nowhere_is_told() -> None:
     with pytest.raises(OperatorError, match="no-such-text"):
         run_injections(only=["no-such-text"])
+
+
+def test_the_command_line_gives_one_document_and_its_exit_code(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = EvalRequest(injections=True, scenarios=("kernel-healthy",))
+    assert run_evaluate(request, as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "daytwo.injections/1"
+    assert document["injections"] == 1
+    monkeypatch.setattr("prompts.render._TAG_START", re.compile("(?!)"))
+    assert run_evaluate(EvalRequest(injections=True, scenarios=("fence-plain",)), as_json=False) == 1
+    told = capsys.readouterr().out
+    assert "1 of 1 injections broke a guard" in told
+    assert "fence: a tag of the evidence stands inside of it" in told
+
+
+def test_a_real_endpoint_is_played_as_it_stands(tmp_path) -> None:
+    with ScriptedServer("careful") as server:
+        report = run_injections([server.spec], settings=Settings(data_dir=tmp_path), only=["kernel-healthy"])
+        assert len(server.requests) > 5
+    (seat,) = report.seats
+    assert (seat.seat, seat.broken.count, seat.infrastructure_errors) == (server.spec, 0, 0)
+    with ScriptedServer("refuse") as server:
+        report = run_injections([server.spec], settings=Settings(data_dir=tmp_path), only=["kernel-healthy"])
+    (seat,) = report.seats
+    assert seat.broken.total == 0
+    assert seat.infrastructure_errors == len(report.plays)
