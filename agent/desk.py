@@ -17,6 +17,7 @@ from agent.types import CoverageRow, EvidenceRow, TriageReport, Verdict
 from prompts.render import render_prompt
 from tools.evidence import EvidenceBook
 from tools.lookup import EntityIndex
+from tools.past import PastCase
 from tools.tool import ToolContext, show_evidence
 from tools.types import NO_MOMENT, Facts, Moment, Quote
 
@@ -39,6 +40,8 @@ class Desk:
         verdicts: The gravest first; their handles are those of the book.
         handles: Case id to the handle of the verdict itself.
         origin: Where it came from, in words.
+        past: Earlier verdicts; None where none are kept.
+        beside: What is known besides and was not judged.
     """
 
     facts: Facts = field(default_factory=Facts)
@@ -47,11 +50,13 @@ class Desk:
     coverage: tuple[CoverageRow, ...] = ()
     handles: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
+    past: tuple[PastCase, ...] | None = None
+    beside: Facts | None = None
 
     @property
     def context(self) -> ToolContext:
         """What tools may look at."""
-        return ToolContext(self.facts, self.book)
+        return ToolContext(self.facts, self.book, self.past, self.beside)
 
     @property
     def actions(self) -> frozenset[str]:
@@ -62,7 +67,7 @@ class Desk:
     @cached_property
     def lookup(self) -> Lookup:
         """Finds what stands behind a piece of evidence."""
-        return Lookup(self.book, self.facts)
+        return Lookup(self.book, self.context.everything)
 
     @cached_property
     def index(self) -> EntityIndex:

@@ -14,6 +14,7 @@ from agent.policy import SitePolicy
 from agent.settings import Settings
 from agent.triage import triage
 from agent.types import SEVERITY_RANK, CoverageRow, EvidenceRow, TriageReport, Verdict
+from serve.known import Besides, read_besides
 from serve.store import open_site_store
 from serve.triage import triage_request
 from serve.types import Request
@@ -42,7 +43,9 @@ def open_desk(request: Request, settings: Settings, now: datetime) -> Desk:
     quiet = settings.model_copy(update={"model": ""})
     report = triage_request(replace(request, model=""), quiet, now, show=lambda report, kept: None, see=seen.append)
     names = [*(["this machine"] if request.host else []), *map(str, request.paths)]
-    return lay_out(Desk(), report, seen[0], origin=", ".join(names))
+    besides = read_besides(seen[0], settings) if request.store else Besides()
+    laid = lay_out(Desk(), report, seen[0], origin=", ".join(names))
+    return replace(laid, past=besides.past, beside=besides.facts)
 
 
 def open_kept(settings: Settings, now: datetime) -> Desk:

@@ -171,10 +171,12 @@ class TalkModel:
 
         from agent.masking import guard_endpoint
         from agent.tracing import TracedBackend
+        from serve.known import Besides
 
         roster = self._find_roster()
+        named = Besides(desk.past, desk.beside).name_all(desk.facts)
         self._backend = self._backend or self._open_backend(endpoint, roster)
-        guarded = guard_endpoint(self._backend, endpoint.url, desk.facts, roster.models)
+        guarded = guard_endpoint(self._backend, endpoint.url, named, roster.models)
         traced = TracedBackend(guarded, urlsplit(endpoint.url).hostname or "")
         self._guarded = (desk.facts, traced)
         return traced
