@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from agent.backend import parse_endpoint
 from agent.cost import find_endpoint
-from agent.settings import Settings
+from agent.settings import Settings, read_variable
 from agent.site import Endpoint, ModelRole, Models
 from tools.errors import SiteConfigError
 
@@ -39,7 +38,7 @@ class Roster:
             SiteConfigError: The variable is not set.
         """
         if endpoint.key_env:
-            key = os.environ.get(endpoint.key_env, "")
+            key = read_variable(endpoint.key_env)
             if not key:
                 raise SiteConfigError(
                     f"The key of {endpoint.name} is to stand in {endpoint.key_env}, which is not set.",

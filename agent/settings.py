@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -91,3 +92,8 @@ def load_settings() -> Settings:
         raise SiteConfigError(
             f"Setting {name} does not fit: {first['msg']}.", fix=f"unset {name}, or see docs/settings.md"
         ) from None
+
+
+def read_variable(name: str) -> str:
+    """A variable that the site's file names, such as the one with the key of a model; empty where it is not set."""
+    return os.environ.get(name, "")

@@ -142,10 +142,9 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     async def triage_evidence(request: Request) -> TriageReport:
         """Triage evidence: JSON with `text`, or a multipart form with files. The verdicts are kept."""
         evidence = await read_evidence(request)
-        async with slots:
+        async with stop_when_gone(request) as stop, slots:
             started = time.monotonic()
-            async with stop_when_gone(request) as stop:
-                report = await run_in_threadpool(triage_texts, evidence, settings, counted.observe_run, stop)
+            report = await run_in_threadpool(triage_texts, evidence, settings, counted.observe_run, stop)
             counted.observe_report(report, time.monotonic() - started)
             return report
 
@@ -170,8 +169,7 @@ def build_api(settings: Settings, token: str) -> FastAPI:
     @api.get("/metrics", dependencies=guarded, response_class=Response, responses=PROBLEMS)
     def show_metrics() -> Response:
         """Counts and times for Prometheus; scrape it with the token as `authorization.credentials`."""
-        counted.observe_endpoints(list_states(settings), open_doors().list_standings())
-        return Response(counted.render(), media_type=CONTENT_TYPE)
+        return Response(render_metrics(counted, settings), media_type=CONTENT_TYPE)
 
     return _tell_errors(api)
 
@@ -282,6 +280,12 @@ def name_files(files: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     if not any(named.values()):
         raise HTTPException(422, "There is no evidence in the request.")
     return named
+
+
+def render_metrics(counted: Metrics, settings: Settings) -> bytes:
+    """The page with what was counted, and how the model endpoints stand now."""
+    counted.observe_endpoints(list_states(settings), open_doors().list_standings())
+    return counted.render()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from agent.backend import parse_endpoint
 from agent.settings import Settings, load_settings
+from agent.site import load_site
 from rag.errors import RagError
 from serve.store import open_site_store
 from serve.terminal import print_people, print_text
@@ -103,6 +104,9 @@ def _check_inventory(settings: Settings) -> Check:
 
 
 def _check_model(settings: Settings) -> Check:
+    named = len(load_site(settings.site_file).models.endpoints)
+    if not settings.model and named:
+        return Check("model", "present", f"{named} of the site's file: daytwo model list asks whether they answer", "")
     if not settings.model:
         return Check("model", "partial", "none: rules decide alone", "export DAYTWO_MODEL=http://HOST:8000/v1#NAME")
     url, name = parse_endpoint(settings.model)
