@@ -60,7 +60,9 @@ class Seat:
         """Open the conversation: the system prompt, the same for every case, then the brief of this one."""
         began = time.monotonic()
         steps = max(self.terms.budget.steps - 1, 0)
-        text = build_brief(self.case, self.context.facts, self.context.book, self.possible, steps=steps)
+        idle = [name for name, there_is in self.toolbox.available.items() if not there_is]
+        facts, book = self.context.facts, self.context.book
+        text = build_brief(self.case, facts, book, self.possible, steps=steps, unavailable=idle)
         messages: list[Message] = [
             {"role": "system", "content": render_prompt("system")},
             {"role": "user", "content": text},
@@ -155,7 +157,7 @@ class Seat:
         verdict = build_verdict(
             self.case,
             self.context.book,
-            facts=self.context.facts,
+            facts=self.context.everything,
             site=self.terms.site,
             now=self.terms.now,
             opinion=opinion,

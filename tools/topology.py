@@ -57,7 +57,9 @@ def _by_links(facts: Facts, entity: Entity) -> Iterator[Neighbour]:
                 for one in others
                 if one.subject != entity
             )
-        if link.relation == "runs_on" and same_node(spell_node(link.object), spell_node(entity)):
+        if link.relation == "runs_on" and link.subject == entity:
+            yield "runs it", link.object, link.quote
+        elif link.relation == "runs_on" and same_node(spell_node(link.object), spell_node(entity)):
             others = (one for one in facts.links if one.relation == "runs_on" and one.subject == link.subject)
             yield from (
                 (f"same {link.subject}", one.object, one.quote)
