@@ -71,7 +71,7 @@ def report_ports(sheet: Sheet, ports: Sequence[Port]) -> None:
         peers = [peer for peer in ports if peer is not port and peer.kind in (port.kind, "")]
         up = sum(peer.state == "up" for peer in peers)
         # An Ethernet port is off as long as nobody configures it; one of InfiniBand is switched off by a command.
-        is_off = port.state == "off" and port.kind == "infiniband" and up > 0
+        is_off = port.state == "off" and port.kind == "infiniband" and (up > 0 or len(peers) > 0)
         if port.line is None or (port.state not in ("down", "waits") and not is_off):
             continue
         fields = {**port.fields, "peers_up": str(up), "peers": str(len(peers))}

@@ -107,9 +107,17 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "network:link_error",
-        ("etransmission error(s)", "input pipe error(s)", "link error(s)", "warning for torus", "warning for tree"),
+        (
+            "etransmission error(s)",
+            "input pipe error(s)",
+            "link error(s)",
+            "warning for torus",
+            "warning for tree",
+            "re-synch state",
+        ),
         _RAS + r"(?P<reason>(?:(?P<count>\d+) )?(?:torus|tree) .*(?:retransmission|input pipe|link) error\(s\).*"
-        r"|.*warning for (?:torus|tree) .*(?:wire|receiver|sender).*)",
+        r"|.*warning for (?:torus|tree) .*(?:wire|receiver|sender).*"
+        r"|\d+ tree receiver \d+ in re-synch state event\(s\).*)",
         on_node,
     ),
     Pattern(

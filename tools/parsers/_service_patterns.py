@@ -51,6 +51,14 @@ _FABRIC = (
         echoes=("fabric:not_needed", "fabric:down"),
     ),
     Pattern(
+        "fabric:suspected",
+        ("configuration error in the Fabric Manager or NVSwitches", "Failed to bind NVLink SHARP"),
+        r"(?P<reason>system or configuration error in the Fabric Manager or NVSwitches"
+        r"|Failed to bind NVLink SHARP \(NVLS\) Multicast memory.*)",
+        on_node,
+        joins=20,
+    ),
+    Pattern(
         "fabric:error",
         ("emory reference", "export ref for UUID", "import response from node"),
         r"\[ERROR\] (?:\[tid \d+\] )?(?P<reason>Failed to (?:get|allocate) (?:new )?memory reference.*"

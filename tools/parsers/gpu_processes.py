@@ -28,7 +28,7 @@ _GPUSTAT_HEAD = Lazy(r"^(?P<host>[\w.-]+)\s+\w{3} \w{3} +\d+ \d\d:\d\d:\d\d \d{4
 _DEAD_USER = Lazy(r"^\(?(?:null|none|\?)\)?$|^(?:--|\(null\)|None|\?)(?::|\()")
 _APPS = Lazy(r"^\s*(?:gpu_uuid|gpu_name|gpu_bus_id|pid|timestamp)\b.*\b(?:process_name|used_gpu_memory|used_memory)\b")
 _MONITOR = Lazy(r"^#\s*(?:Date\s+Time\s+)?gpu\s+(?:pid\s+type|pwr|gtemp|temp|sm|mclk|rxpci)\b")
-_DCGM_MONITOR = Lazy(r"^#?\s*(?:Entity|GPU)\s+(?:[A-Z0-9]{4,6}\s+)*(?:TMPTR|POWER|GPUTL|MCUTL|SMCLK|FBUSD)\b")
+_DCGM_MONITOR = Lazy(r"^#?\s*(?:Entity|GPU)\s+(?:[A-Z0-9]{4,6}\s+)*(?:TMPTR|POWER|GPUTL|MCUTL|SMCLK|FBUSD|XIDER)\b")
 _DCGM_ROW = Lazy(r"^\s*GPU(?:-I|-CI)? (?P<gpu>\d{1,3})\s+(?P<cells>\S.*)$")
 _DCGM_UNITS = Lazy(r"^\s*I[Dd]\b[ \w/%]*$|^#?\s*Id\b")
 _UNITS = Lazy(r"^#\s*(?:YYYYMMDD\s+HH:MM:SS\s+)?Idx\b")
@@ -181,6 +181,10 @@ class _Table:
                 and (value := parse_number(text) if text != "-" else None) is not None]  # fmt: skip
         if any(self.sheet.readings.has(gpu, signal) for signal, _, _ in told):
             self.sheet.readings.start_column()
+        last_xid = row.get("xider", "")
+        if last_xid.isdecimal() and int(last_xid[:4]):
+            # The gauge keeps the last one: that it happened, not when.
+            self.sheet.add(line, gpu, f"xid:{int(last_xid[:4])}", {"gauge": "DCGM_FI_DEV_XID_ERRORS"})
         for signal, factor, value in told:
             self.sheet.put(line, gpu, signal, round(value * factor, 9))
 
