@@ -18,9 +18,7 @@ from tools.evidence import Evidence, EvidenceBook
 from tools.types import Entity, Event, Facts
 
 # No handle is the end of a host's name (node-e09) or a piece of an address (0000:e1:00); e1-e3 are two.
-_HANDLE = re.compile(
-    r"[\[(]?(?:(?<![\w:./\-])|(?<=\be\d-)|(?<=\be\d\d-))e(\d+)(?![\w:/]|-(?!e\d))[\])]?(?!\.\d)"
-)
+_HANDLE = re.compile(r"[\[(]?(?:(?<![\w:./\-])|(?<=\be\d-)|(?<=\be\d\d-))e(\d+)(?![\w:/]|-(?!e\d))[\])]?(?!\.\d)")
 _QUOTED = re.compile(r"\"([^\"]{2,})\"|“([^”]{2,})”|`([^`]{2,})`|«([^»]{2,})»|(?<!\w)'([^']{3,})'(?!\w)")
 _ISO = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)(?:Z|[+-]\d\d:?\d\d)?")
 _CLOCK = re.compile(r"(?<![\w:.])(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)Z?(?![\w:])")
