@@ -26,7 +26,9 @@ def kept(tmp_path_factory):
     env = {"DAYTWO_DATA_DIR": str(folder / "data"), "COLUMNS": "200", "NO_COLOR": "1"}
     (folder / "kern.log").write_text(LOG, encoding="utf-8")
     with ScriptedServer("careful") as server:
-        result = CliRunner().invoke(app, ["triage", str(folder / "kern.log"), "--model", server.spec, "--json"], env=env)
+        result = CliRunner().invoke(
+            app, ["triage", str(folder / "kern.log"), "--model", server.spec, "--json"], env=env
+        )
     assert json.loads(result.stdout)["verdicts"][0]["usage"]["calls"] > 1, result.output
     return folder, env
 
