@@ -28,6 +28,10 @@ FOUND = {
     + "LustreError: 167-0: scratch-OST0007-osc-ffff90 node-a45 kernel: " * 60,
     "a word without an end": ("a{" * 290 + "\n") * 200,
     "a time of more digits than a number has": "6,1," + "9" * 3000 + ",-;NVRM: Xid (PCI:0000:17:00): 79, x\n",
+    "a speed with two points": "81:00.0 3D controller: NVIDIA Corporation GA100\n\t\tLnkCap: Port #0, Speed 5..5GT/s, Width x16\n",
+    "a head of many columns that never ends": "JobID|" + "SobName|" * 900 + "\n",
+    "a long word before an arrow that is none": '{"disk_critical_warn' + "ial_warn" * 900 + '"}\n',
+    "JSON with control characters": '{"device": {"name": "/dev/nvme0"}, "smart_status": \x00\x1b {"passed": false}}\n',
     "a boot time of more digits than a number has": "[" + "9" * 400 + ".5] NVRM: Xid (PCI:0000:17:00): 79, x\n",
 }
 

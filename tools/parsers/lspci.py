@@ -22,7 +22,7 @@ _PCI = Lazy(
     r"(?: \(prog-if.*)?$"
 )
 _LINK = Lazy(
-    r"^\s+Lnk(?P<which>Cap|Sta):\s.*?Speed (?P<speed>[\d.]+)GT/s(?: \([^)]*\))?, "
+    r"^\s+Lnk(?P<which>Cap|Sta):\s.*?Speed (?P<speed>\d{1,4}(?:\.\d{1,4})?)GT/s(?: \([^)]*\))?, "
     r"Width x(?P<width>\d+)"
 )
 _STATUS = Lazy(r"^\s+UESta:\s(?P<bits>.*)$")
