@@ -14,7 +14,7 @@ PARALLEL ?= -n auto --dist worksteal
 FUZZ_RUNS ?= 1000000
 FUZZ_SEED ?= 1
 
-.PHONY: help setup demo test coverage fuzz test-postgres test-all-pythons check eval bench lock docs clean
+.PHONY: help setup demo test coverage fuzz test-postgres test-vllm test-model test-all-pythons check eval bench lock docs clean
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -49,6 +49,12 @@ test-postgres: setup  ## Run the tests of the store on a PostgreSQL server that 
 	  else echo "no PostgreSQL server is installed. Next: sudo apt-get install postgresql" >&2; exit 2; fi; }
 	@$(SYNC) --extra postgres || UV_SYSTEM_CERTS=1 $(SYNC) --extra postgres
 	DAYTWO_TEST_POSTGRES=required $(PYTEST) -m postgres tests/agent tests/serve
+
+test-vllm: setup  ## Run the lane on a real vLLM with a tiny random model (makes its environment, 3.5 GB)
+	$(PYTEST) -m vllm -v -rs tests/lanes
+
+test-model: setup  ## Run the lane on real small models on that vLLM (LONG=1: hours, with the larger one)
+	$(PYTEST) -m "model$(if $(LONG),, and not long)" -v -rs tests/lanes
 
 test-all-pythons: setup  ## Run the tests on 3.11 and 3.12, each where it is to be had
 	@for version in 3.11 3.12; do \

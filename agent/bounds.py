@@ -20,7 +20,7 @@ MARGIN = 1.25
 LEAST_SECONDS = 10.0
 CONCLUDING_SHARE = 0.5
 """Most of an investigation's seconds that its conclusion may take (a guess)."""
-LIMITS = frozenset({"maxLength", "maxItems", "pattern"})
+LIMITS = frozenset({"minLength", "maxLength", "maxItems", "pattern"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def build_schema(
     cited: dict[str, Any] = {"type": "string", "maxLength": HANDLE_CHARACTERS}
     if handles:
         cited = {"type": "string", "enum": list(handles[-MAX_NAMED_HANDLES:])}
-    claim = _strict({"text": _text(bounds.claim), "evidence": _list(cited, bounds.handles)})
+    claim = _strict({"text": {**_text(bounds.claim), "minLength": 1}, "evidence": _list(cited, bounds.handles)})
     faults = list(dict.fromkeys([*possible, UNKNOWN]))
     alternative = _strict({"fault": {"type": "string", "enum": faults}, "why": _text(bounds.why)})
     return _strict(
