@@ -154,7 +154,11 @@ def triage_evidence(
 def triage_paths(
     paths: Sequence[Path], seat: Seat, watched: WatchedBackend | None = None, *, now: datetime = FROZEN_NOW
 ) -> TriageReport:
-    """Triage files or folders at the frozen time."""
+    """Triage files or folders at the frozen time; a model alone is asked in place of everything else."""
+    if seat.alone and watched is not None:
+        from evals.alone import answer_alone
+
+        return answer_alone(watched, paths, now)
     facts = RecordingSource(paths, max_bytes=MAX_EVIDENCE_BYTES).read_facts()
     look = seat.build_investigator(facts, watched, now) if watched is not None else None
     return triage(facts, site=SitePolicy(), now=now, investigator=look)

@@ -1,7 +1,8 @@
 """Who sits in the model's seat during an evaluation, and what happened on the wire while they sat there.
 
 A seat is named ``rules`` (the judge alone, nobody in the seat), ``rules@graph`` (the rules' own policy in the seat of
-the investigation graph; must say the same as the judge) or ``URL#NAME`` (a model behind an OpenAI-compatible endpoint).
+the investigation graph; must say the same as the judge), ``URL#NAME`` (a model behind an OpenAI-compatible endpoint) or
+``alone@URL#NAME`` (such a model without rules, tools and policy).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RULES = "rules"
 RULES_IN_SEAT = "rules@graph"
+ALONE = "alone@"
 PLANNED: tuple[str, ...] = ("investigator", "random")
 """Callers of tools without a model: the ceiling and the floor of open scenarios."""
 Investigator = Callable[[Case, EvidenceBook], Verdict]
@@ -86,12 +88,18 @@ NOTHING_KNOWN = Known()
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A backend that was opened once for a whole evaluation; `backend` is None where the judge alone decides."""
+    """A backend that was opened once for a whole evaluation.
+
+    Attributes:
+        backend: None where the judge alone decides.
+        alone: The model answers by itself, without rules, tools and policy.
+    """
 
     name: str
     backend: Backend | None = None
     library: Library | None = None
     budget: Budget = field(default_factory=Budget)
+    alone: bool = False
 
     def build_investigator(
         self, facts: Facts, watched: WatchedBackend, now: datetime, known: Known = NOTHING_KNOWN
@@ -113,7 +121,7 @@ def open_seat(name: str, settings: Settings | None = None) -> Seat:
     """Open a backend by name; the settings are read where none are given and a seat needs them.
 
     Raises:
-        OperatorError: The name is neither ``rules``, ``rules@graph``, one of `PLANNED` nor URL#NAME.
+        OperatorError: The name is neither ``rules``, ``rules@graph``, one of `PLANNED`, URL#NAME nor alone@URL#NAME.
     """
     if name == RULES:
         return Seat(name)
@@ -128,10 +136,13 @@ def open_seat(name: str, settings: Settings | None = None) -> Seat:
         from agent.backends.rules import RulesBackend
 
         return Seat(name, RulesBackend(), budget=budget)
-    url, model = parse_endpoint(name)
+    alone = name.startswith(ALONE)
+    url, model = parse_endpoint(name.removeprefix(ALONE))
     from agent.backends.openai import open_model
     from rag.library import open_library
 
     backend = open_model((url, model), settings)
+    if alone:
+        return Seat(name, backend, alone=True)
     library = open_library(settings.data_dir, embedding=settings.embedding)
     return Seat(name, backend, library, backend.fit_budget(budget))

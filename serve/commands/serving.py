@@ -13,7 +13,8 @@ from serve.app import JsonOption, app
 @app.command(name="eval")
 def evaluate(
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", help="`rules` or URL#NAME; may be repeated.", metavar="NAME")
+        list[str] | None,
+        typer.Option("--backend", help="`rules`, URL#NAME or alone@URL#NAME; may be repeated.", metavar="NAME"),
     ] = None,
     repeats: Annotated[int, typer.Option("--repeats", "-k", min=1, max=50, help="Runs of each case.")] = 1,
     scenario: Annotated[

@@ -19,7 +19,7 @@ NAMES = sorted(path.name.removesuffix(".md.j2") for path in PROMPT_DIR.glob("*.m
 
 
 def test_the_prompts_are_there() -> None:
-    assert NAMES == ["brief", "chat", "chat_answer", "chat_brief", "conclude", "probe", "system", "text_tools"]
+    assert NAMES == ["alone", "brief", "chat", "chat_answer", "chat_brief", "conclude", "probe", "system", "text_tools"]
 
 
 @pytest.mark.parametrize("name", ["brief", "conclude"])
