@@ -167,7 +167,9 @@ def _hear_signals() -> Iterator[Wish]:
     def note(number: int, frame: FrameType | None) -> None:
         wish.stop = True
 
-    before = {sign: signal.signal(sign, note) for sign in SIGNALS}
+    # Under nohup the end of the terminal is to be ignored, and stays so.
+    heard = [sign for sign in SIGNALS if signal.getsignal(sign) is not signal.SIG_IGN]
+    before = {sign: signal.signal(sign, note) for sign in heard}
     try:
         yield wish
     finally:

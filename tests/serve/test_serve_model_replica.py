@@ -52,7 +52,7 @@ def play(tmp_path, monkeypatch):
 
 def look_until(replica, holds, step=1.0):
     now = 1000.0
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60.0
     while not holds() and time.monotonic() < deadline:
         replica.look(now)
         now += step

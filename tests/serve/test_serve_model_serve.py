@@ -35,7 +35,7 @@ def find_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(look, seconds=20.0):
+def wait_for(look, seconds=60.0):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
@@ -111,7 +111,7 @@ def test_it_is_served_told_of_and_ended_whole(place):
         assert "KV cache of 87,296 tokens (measured)" in status.output
         assert json.loads(place.ask("status", "--json").stdout)["schema"] == "daytwo.model-service/1"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert read_start(start["engine"]) is None, "though it is deaf to the wish to end"
     assert place.state().state == "stopped"
     assert not (place.folder / "data" / "service" / "supervisor.pid").exists()
@@ -135,7 +135,7 @@ def test_it_is_served_told_of_and_ended_whole(place):
 def test_in_the_background_it_is_ready_when_the_command_returns_and_stop_ends_it(place):
     words = place.small("ready")
     with place.run(*words, "--background") as process:
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert "ready after" in place.told()
         assert place.ask("status").exit_code == 0
         again = place.ask(*words, "--background")
@@ -162,7 +162,7 @@ def test_one_that_dies_is_started_again(place):
 
 def test_a_start_that_cannot_succeed_is_tried_once(place):
     with place.run(*place.small("flag")) as process:
-        assert process.wait(20) == 2
+        assert process.wait(60) == 2
     assert len(place.starts()) == 1
     assert "this vLLM does not know the flag --no-such-flag" in place.told()
     assert "Next: leave the flag out" in place.told()

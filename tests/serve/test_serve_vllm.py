@@ -34,7 +34,7 @@ def _hasty(monkeypatch):
     monkeypatch.setattr(vllm, "LEFT_SECONDS", 0.3)
 
 
-def wait_for(holds, seconds=5.0):
+def wait_for(holds, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.02)
