@@ -63,5 +63,5 @@ def test_a_model_that_breaks_costs_only_its_words(chat):
         person.wait()
         shown = person.type("why?")
     assert "the model was not heard" in shown and "answered by rules" in shown
-    assert "GPU has fallen off the bus" in shown
+    assert "The GPU stopped" in shown
     person.leave()

@@ -63,9 +63,9 @@ scsi:controller_fault||smartpqi 0000:5c:00.0: controller is offline: status code
 scsi:controller_fault||aacraid: Host adapter BLINK LED 0x7
 scsi:timeout||aacraid: Host adapter abort request (0,0,3,0)
 md:degraded||3w-9xxx: scsi0: AEN: ERROR (0x04:0x0002): Degraded unit detected:unit=0, port=5
-storage:path_error|| connection3:0: detected conn error (1022)
+storage:reconnect|| connection3:0: detected conn error (1022)
 storage:path_error|| session3: session recovery timed out after 120 secs
-storage:path_error||iscsid: Kernel reported iSCSI connection 3:0 error (1022 - Invalid or unknown error code) state (3)
+storage:reconnect||iscsid: Kernel reported iSCSI connection 3:0 error (1022 - Invalid or unknown error code) state (3)
 storage:path_error||qla2xxx [0000:07:00.0]-500b:7: LOOP DOWN detected (2 7 0 0).
 storage:path_error|| rport-7:0-3: blocked FC remote port time out: removing target and saving binding
 storage:path_error|disk:nvme4|nvme nvme4: starting error recovery
