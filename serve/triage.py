@@ -23,7 +23,7 @@ from agent.types import TriageReport
 from serve.own_model import list_own_models
 from serve.terminal import note, print_people, print_text
 from serve.types import Request
-from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError
+from tools.errors import DaytwoError, EvidenceNotFound, EvidenceUnreadable, OperatorError, SiteConfigError
 from tools.harmless import redact_url
 from tools.types import Coverage, Facts, Inventory, Source, merge_facts
 
@@ -137,16 +137,19 @@ def triage_request(
 def find_roster(spec: str, settings: Settings) -> Roster | None:
     """Who may be asked: the one endpoint that is named, else those of the site's file; None where nobody is.
 
-    Raises:
-        OperatorError: One is no endpoint.
-        SiteConfigError: The site's file does not fit.
+    A site's file that does not fit costs the models, never the verdict of the rules.
     """
     if not spec and settings.site_file is None:
         return None
     from agent.roster import build_roster
     from agent.site import load_site
 
-    roster = build_roster(spec, load_site(settings.site_file).models)
+    try:
+        models = load_site(settings.site_file).models
+    except SiteConfigError as error:
+        note(f"daytwo: no model is asked. {error}")
+        return None
+    roster = build_roster(spec, models)
     return roster if roster.list_for("triage") else None
 
 
