@@ -135,10 +135,7 @@ def triage_request(
 
 
 def find_roster(spec: str, settings: Settings) -> Roster | None:
-    """Who may be asked: the one endpoint that is named, else those of the site's file; None where nobody is.
-
-    A site's file that does not fit costs the models, never the verdict of the rules.
-    """
+    """Who may be asked; None where nobody is. A site's file that does not fit costs the models, never the verdict."""
     if not spec and settings.site_file is None:
         return None
     from agent.roster import build_roster
