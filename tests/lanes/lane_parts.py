@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
+import random
 import subprocess
 import threading
 import time
@@ -21,7 +21,7 @@ import pytest
 
 from serve.model_env import VLLM_VERSION, Environment, make_env, open_env
 from serve.model_launch import Launch
-from serve.model_replica import Replica
+from serve.model_replica import Replica, is_taken
 from serve.model_state import State
 from tools.errors import DaytwoError, SiteConfigError
 
@@ -42,9 +42,8 @@ def wait_for(look: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    start = random.randrange(20_000, 30_000)
+    return next(port for port in range(start, 32_000) if not is_taken(port))
 
 
 @pytest.fixture(scope="session")

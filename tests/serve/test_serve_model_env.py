@@ -89,6 +89,8 @@ def test_an_environment_for_gpus_is_started_by_its_own_command(tmp_path):
     (tmp_path / "bin" / "python").touch()
     opened = open_env(tmp_path, "gpu")
     assert (opened.kind, opened.version, opened.start) == ("gpu", "0.33.0", (f"{tmp_path}/bin/vllm", "serve"))
+    with pytest.raises(SiteConfigError, match="holds the vLLM for GPUs"):
+        open_env(tmp_path, "cpu")
 
 
 def test_a_python_is_found_or_asked_for(monkeypatch):
