@@ -20,7 +20,10 @@ HEALTH_SECONDS = 5.0
 PROBE_SECONDS = 3.0
 SILENT_SECONDS = 1800.0
 """A start that says nothing for so long hangs (a guess: a download of 60 GB tells of itself, a compilation may not)."""
-SICK_PROBES = 3
+SICK_PROBES, MUTE_PROBES = 3, 60
+"""So often its own word that the engine is dead, or no open port, and so often no answer in time (five minutes: a
+guess, as a busy server answers late)."""
+REFUSED = -1
 BACKOFF_SECONDS = (2.0, 10.0, 30.0, 60.0)
 WINDOW_SECONDS = 900.0
 MOST_ENDS = 4
@@ -71,7 +74,7 @@ class Replica:
         self._ends: list[float] = []
         self._next = 0.0
         self._began = self._heard = self._probed = self._told = 0.0
-        self._sick = 0
+        self._sick = self._mute = 0
         self._was_ready = False
 
     def look(self, now: float) -> None:
@@ -119,7 +122,7 @@ class Replica:
 
     def _start(self, now: float) -> None:
         self._began = self._heard = now
-        self._was_ready, self._sick = False, 0
+        self._was_ready, self._sick, self._mute = False, 0, 0
         self.state = "restarting" if self._ends else "starting"
         if is_taken(self.launch.port):
             self._note_ending(
@@ -155,10 +158,13 @@ class Replica:
             elif now - self._heard > SILENT_SECONDS:
                 self._give_up_on("its start has said nothing for half an hour", now)
             return
-        # A busy server answers late; one whose engine is dead says so.
-        self._sick = self._sick + 1 if status == 503 else 0
+        # A busy server answers late; one whose engine is dead says so, and one that shuts down has no open port.
+        self._sick = self._sick + 1 if status in (503, REFUSED) else 0
+        self._mute = self._mute + 1 if status == 0 else 0
         if self._sick >= SICK_PROBES:
-            self._give_up_on("its engine is dead, by its own word", now)
+            self._give_up_on(SICK_WORDS[status], now)
+        elif self._mute >= MUTE_PROBES:
+            self._give_up_on("it has not answered for five minutes", now)
         if self.log.stat().st_size > MAX_LOG_BYTES:
             self._tail = LogTail(self.log, cut_log(self.log))
 
@@ -202,6 +208,7 @@ class Replica:
 
 
 STILL = " (still)"
+SICK_WORDS = {503: "its engine is dead, by its own word", REFUSED: "it runs and takes no more connections"}
 PORT_FIX = "--port with another number; ss -ltnp shows who has this one"
 
 
@@ -217,13 +224,15 @@ def is_taken(port: int) -> bool:
 
 
 def probe_health(launch: Launch) -> int:
-    """Status of the server's health, 0 where it gives none; 200 only where it lists the model too."""
+    """Status of the server's health, 0 where it gives none in time; 200 only where it lists the model too."""
     try:
         status = httpx.get(f"http://{HOST}:{launch.port}/health", timeout=PROBE_SECONDS).status_code
         if status != 200:
             return status
         listed = httpx.get(f"{launch.url}/models", timeout=PROBE_SECONDS).json()
         names = [row.get("id") for row in listed.get("data", [])]
+    except httpx.ConnectError:
+        return REFUSED
     except (httpx.HTTPError, ValueError, AttributeError):
         return 0
     return 200 if launch.name in names else 0

@@ -19,6 +19,7 @@ from serve.model_replica import (
     KEPT_LOG_BYTES,
     MAX_LOG_BYTES,
     MOST_ENDS,
+    MUTE_PROBES,
     SILENT_SECONDS,
     Replica,
     choose_delay,
@@ -93,6 +94,25 @@ def test_one_whose_engine_is_dead_is_ended_and_started_again(play, tmp_path):
     look_until(replica, lambda: replica.state == "ready")
     assert replica.describe().restarts == 1
     assert any("its engine is dead, by its own word" in line for line in told)
+
+
+def test_one_that_takes_no_more_connections_is_ended_and_started_again(play, tmp_path):
+    """As vLLM does that was told to end by somebody else, and waits for ever for a client to hang up."""
+    replica, told = play("shuts")
+    look_until(replica, lambda: replica.state == "ready")
+    (tmp_path / "shut").touch()
+    look_until(replica, lambda: replica.state == "restarting", step=HEALTH_SECONDS)
+    assert any("it runs and takes no more connections" in line for line in told)
+
+
+def test_one_that_answers_late_is_given_five_minutes(play, monkeypatch):
+    replica, told = play("ready")
+    look_until(replica, lambda: replica.state == "ready")
+    monkeypatch.setattr("serve.model_replica.probe_health", lambda launch: 0)
+    looks = []
+    look_until(replica, lambda: looks.append(1) or replica.state == "restarting", step=HEALTH_SECONDS)
+    assert MUTE_PROBES <= len(looks) <= MUTE_PROBES + 10
+    assert any("has not answered for five minutes" in line for line in told)
 
 
 def test_a_start_that_says_nothing_for_long_is_a_hang_and_is_told_of_before(play):

@@ -79,6 +79,12 @@ def main():
     say(LOADED)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(option("--port"))), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    while act == "shuts":
+        time.sleep(0.05)
+        if (FOLDER / "shut").exists():
+            server.shutdown()
+            server.server_close()
+            break
     if act == "brief":
         time.sleep(1.5)
         say("EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause.\\n")
