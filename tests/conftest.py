@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 # `standin` is a module of the tests, not of the product; the folder above is left out, as its rooms carry our names.
 sys.path.append(str(Path(__file__).parent / "standin"))
 
